@@ -1,0 +1,112 @@
+"""Where a chapter runs: device, seeds, scale, versions, and the greeting of the first cell."""
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import time
+
+import numpy as np
+import torch
+
+from tlutils.results import RESULTS
+
+SCALES = ("laptop", "full")
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib")
+
+
+def device() -> torch.device:
+    """Return the device that chapters compute on: the first GPU where there is one, else the CPU.
+
+    Convention: asked anew at each call, never stored at import; CUDA before Apple's MPS before CPU.
+        The environment variable `TLUTILS_DEVICE` ("cpu", "cuda:1", ...) overrides the choice.
+    """
+    if wanted := os.environ.get("TLUTILS_DEVICE"):
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch (all devices), and ask cuDNN for repeatable kernels.
+
+    Convention: the same seed gives the same numbers on the same machine and versions; across
+        machines the last digits may differ.
+    Errors: ValueError unless 0 <= seed < 2**32.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be in [0, 2**32), got {seed}")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+
+
+def scale(value: str | None = None) -> str:
+    """Return the scale of the experiments, "laptop" or "full".
+
+    Convention: the argument wins, then the environment variable `TLUTILS_SCALE`, then "laptop".
+    Errors: ValueError for any other word.
+    """
+    value = value or os.environ.get("TLUTILS_SCALE") or "laptop"
+    if value not in SCALES:
+        raise ValueError(f"scale must be one of {SCALES}, got {value!r}")
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on: Python and the numerical packages."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def device_name() -> str:
+    """Return a name of the device for people: the GPU's, or the CPU's with its number of threads."""
+    if device().type == "cuda":
+        return torch.cuda.get_device_name()
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {torch.get_num_threads()} threads"
+
+
+def calibrate() -> float:
+    """Return the seconds of a small fixed piece of training, by which run times are translated between machines.
+
+    Convention: the best of three, about a third of a second in all; the global random state is left as it was.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(64, 16, 24, 24, generator=generator).to(device())
+    weight = torch.randn(32, 16, 3, 3, generator=generator).to(device()).requires_grad_()
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(8):
+            torch.nn.functional.conv2d(x, weight).relu().sum().backward()
+        float(weight.grad.sum())  # waits for a GPU
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def setup(chapter: str) -> None:
+    """Print the device, the scale, and the minutes and memory that `chapter` will take here.
+
+    Convention: the minutes are those of the recorded run of this chapter at this scale and kind of device
+        (results/chapters.json), times the ratio of `calibrate()` here and there. They are an estimate.
+    Errors: ValueError if chapter is not a number of two digits, such as "02".
+    """
+    if not (isinstance(chapter, str) and len(chapter) == 2 and chapter.isdigit()):
+        raise ValueError(f'chapter must be its number in two digits, such as "02", got {chapter!r}')
+    print(f"device: {device_name()}")
+    print(f"scale:  {scale()}" + ('  (os.environ["TLUTILS_SCALE"] = "full" for the larger one)' if scale() == "laptop" else ""))
+    path = RESULTS / "chapters.json"
+    recorded = json.loads(path.read_text()) if path.exists() else {}
+    run = recorded.get(chapter, {}).get(f"{scale()}/{device().type}")
+    if run is None:
+        print(f"time:   chapter {chapter} has no recorded run at this scale on this kind of device")
+    else:
+        minutes = run["minutes"] * max(calibrate() / run["calibration_s"], 0.1)
+        print(f"time:   about {max(1, round(minutes))} min here; memory: about {run['memory_gb']:.1f} GB")

@@ -1,0 +1,193 @@
+"""AnB and BnB (Yosinski et al. 2014): copy the first n layers of one network into another, freeze them, train the rest."""
+import dataclasses
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tlutils import data, env, models, surgery, train
+from tlutils.experiments import record
+
+CHAPTER = "02_general_to_specific"
+N_LAYERS = 7  # layers that can be copied; the eighth is the head
+
+
+@dataclass(frozen=True)
+class Config:
+    """One protocol for every run: the same images, steps and rates for the base and for each treatment."""
+
+    source: str = "glyphs"              # data set
+    split: str = "halves"               # "halves": A and B at random (glyphs: also D, symbols); "kinds": CIFAR-100 natural / man-made
+    n_classes: int = 40                 # classes of one task
+    n_train: int = 5000                 # training images of one task
+    n_test: int = 3000
+    steps: int = 600
+    batch_size: int = 64
+    lr: float = 3e-3
+    widths: tuple[int, ...] = (12, 16, 24, 24, 32, 32)
+    layers: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    targets: tuple[str, ...] = ("A", "B", "D")
+    tuned: bool = True                  # also the fine-tuned treatments, AnB+ and BnB+
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images of one task, standardised (n, c, h, w), with labels 0 ... n_classes - 1."""
+
+    x: Tensor
+    y: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.y.max()) + 1
+
+
+def tasks(config: Config, seed: int) -> dict[str, Task]:
+    """Return the tasks of one seed: A and B alike, D of another kind (for split "kinds": N natural, M man-made)."""
+    rng = np.random.default_rng(seed)
+    if config.source == "glyphs":
+        letters = rng.permutation(data.glyph_classes("letters"))[: 2 * config.n_classes]
+        symbols = rng.permutation(data.glyph_classes("symbols"))[: config.n_classes]
+        half = data.split_classes(letters, by="random", seed=seed)
+        characters = {"A": letters[half[0]], "B": letters[half[1]], "D": symbols}
+        return {name: _task(data.glyphs(list(chars), config.n_train, seed=1000 * seed + k),
+                            data.glyphs(list(chars), config.n_test, seed=1000 * seed + 500 + k))
+                for k, (name, chars) in enumerate(characters.items())}
+    full = data.load(config.source)
+    parts = data.split_classes(full.classes, by="random" if config.split == "halves" else "kind", seed=seed)
+    named = zip(("A", "B") if config.split == "halves" else ("N", "M"), parts, strict=True)
+    out = {}
+    for name, classes in named:
+        classes = rng.permutation(classes)[: config.n_classes]
+        images, labels = data.select_classes(full.train_images, full.train_labels, classes)
+        keep = data.subset_per_class(labels, config.n_train // config.n_classes, seed)
+        out[name] = _task((images[keep], labels[keep]), data.select_classes(full.test_images, full.test_labels, classes))
+    return out
+
+
+def network(task: Task, config: Config, seed: int) -> nn.Sequential:
+    """Return a fresh eight-layer network for a task, its initial values fixed by seed."""
+    env.seed_everything(seed)
+    return models.conv8(task.n_classes, task.x.shape[1], task.x.shape[2], config.widths).to(task.x.device)
+
+
+def train_on(model: nn.Sequential, x: Tensor, y: Tensor, config: Config, seed: int) -> nn.Sequential:
+    """Train model by the protocol of config and return it."""
+    optimizer, scheduler = train.adamw((p for p in model.parameters() if p.requires_grad), config.lr, config.steps)
+    train.fit(model, train.batches(x, y, config.batch_size, config.steps, seed), train.classify, optimizer, scheduler=scheduler)
+    return model
+
+
+def base(task: Task, config: Config, seed: int) -> nn.Sequential:
+    """Return a network trained on a task from random initial values."""
+    return train_on(network(task, config, seed), task.x, task.y, config, seed)
+
+
+def transfer(source: nn.Sequential, task: Task, n: int, config: Config, seed: int, *, tune: bool) -> float:
+    """Return the test accuracy on `task` of a network whose first n layers are copied from source.
+
+    Convention: tune=False freezes the copied layers, weights and BatchNorm statistics, and computes their output once
+        (AnB, BnB); tune=True trains all layers (AnB+, BnB+). The layers above n start from the values that `seed` gives,
+        so two sources can be compared with everything else equal.
+    Errors: ValueError if n is not in 1..7.
+    """
+    if not 1 <= n <= N_LAYERS:
+        raise ValueError(f"n must be in 1..{N_LAYERS}, got {n}")
+    model = surgery.copy_layers(source, network(task, config, seed), n)
+    if tune:
+        return train.evaluate(train_on(model, task.x, task.y, config, seed), task.x_test, task.y_test)
+    z, z_test = (train.features(model, x, n) for x in (task.x, task.x_test))
+    top = train_on(model[n:], z, task.y, config, seed)
+    return train.evaluate(top, z_test, task.y_test)
+
+
+def random_layers(task: Task, config: Config, seed: int) -> nn.Sequential:
+    """Return an untrained network whose BatchNorm statistics fit the task's images: the control of frozen noise."""
+    model = network(task, config, seed)
+    with torch.no_grad():
+        for _ in range(30):  # momentum 0.1: after 30 passes 4 % of the initial statistics are left
+            model.train()(task.x[torch.randperm(len(task.x))[:500].to(task.x.device)])
+    return model.eval()
+
+
+def run(config: Config, seed: int) -> list[dict]:
+    """Return all rows of one seed: accuracy and seconds of base and of every treatment, layer count and target."""
+    all_tasks, rows = tasks(config, seed), []
+
+    def note(method, target, n, call):
+        start = time.perf_counter()
+        value = call()
+        shared = {"method": method, "seed": seed, "target": target, "n": n}
+        rows.append({**shared, "metric": "wall_s", "value": round(time.perf_counter() - start, 3), "unit": "s"})
+        if isinstance(value, nn.Module):  # a base network
+            kept, value = value, train.evaluate(value, all_tasks[target].x_test, all_tasks[target].y_test)
+            bases[target] = kept
+        rows.append({**shared, "metric": "accuracy", "value": round(value, 5), "unit": "fraction"})
+
+    bases: dict[str, nn.Sequential] = {}
+    for k, (name, task) in enumerate(all_tasks.items()):
+        note("base", name, 0, lambda task=task, k=k: base(task, config, 100 * seed + k))
+    for target in config.targets:
+        task = all_tasks[target]
+        noise = random_layers(task, config, 100 * seed + 90)
+        for n in config.layers:
+            upper = 100 * seed + 10 + n  # the seed of the fresh upper layers and of the batches: the same for all sources
+            note("random", target, n, lambda: transfer(noise, task, n, config, upper, tune=False))
+            for source in sources(target, all_tasks):
+                for suffix, tune in (("", False), ("+", True))[: 1 + config.tuned]:
+                    note(f"{source}n{target}{suffix}", target, n,
+                         lambda source=source, tune=tune: transfer(bases[source], task, n, config, upper, tune=tune))
+    return rows
+
+
+def sources(target: str, names) -> list[str]:
+    """Return the tasks that a target borrows layers from: itself, and every other one."""
+    return [target, *(name for name in names if name != target)]
+
+
+def treatment(row: dict) -> str:
+    """Return the treatment of a row in the paper's words: BnB, AnB (alike) or DnB (of another kind), with + if tuned."""
+    method = row["method"]
+    if method in ("base", "random"):
+        return method
+    source, target, plus = method[0], method[2], method[3:]
+    kind = "B" if source == target else "A" if {source, target} == {"A", "B"} else "D"
+    return f"{kind}nB{plus}"
+
+
+def describe(config: Config) -> dict:
+    """Name the data of a run: the set, the sizes, and the SHA-256 of the first seed's training images of task 1."""
+    from tlutils.results import sha256
+    first = next(iter(tasks(config, 0).values()))
+    return {"name": config.source, "split": config.split, "n_train": len(first.x), "n_test": len(first.x_test),
+            "sha256": sha256(first.x.cpu().numpy(), first.y.cpu().numpy())}
+
+
+def _task(train_set, test_set) -> Task:
+    (images, labels), (test_images, test_labels) = train_set, test_set
+    where = env.device()
+    return Task(data.to_tensor(images, where), torch.as_tensor(labels, device=where),
+                data.to_tensor(test_images, where), torch.as_tensor(test_labels, device=where))
+
+
+GLYPHS = Config()
+LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))
+HALVES = Config("cifar100", "halves", n_classes=50, n_train=12_500, steps=800, widths=(16, 24, 32, 32, 48, 64), targets=("A", "B"))
+KINDS = dataclasses.replace(HALVES, split="kinds", n_classes=30, n_train=7_500, targets=("N", "M"), tuned=False)
+FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256), "tuned": True}
+PRESETS = {
+    "anb_glyphs": ("How far can layers be moved between letters, and from symbols to letters?", GLYPHS),
+    "anb_cifar100_halves": ("The same on photographs: random halves of CIFAR-100", HALVES),
+    "anb_cifar100_kinds": ("And between natural and man-made things?", KINDS),
+    "anb_cifar100_halves_full": ("Random halves of CIFAR-100, larger network, all images",
+                                 dataclasses.replace(HALVES, **FULL)),
+    "anb_cifar100_kinds_full": ("Natural and man-made things, larger network, all images",
+                                dataclasses.replace(KINDS, **FULL | {"n_train": 15_000})),
+}
+
+if __name__ == "__main__":
+    record.main("tlutils.experiments.anb", CHAPTER, PRESETS, run, describe)

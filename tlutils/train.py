@@ -1,0 +1,139 @@
+"""One visible training loop, and the two things that one does with a trained network: score it, read its features."""
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+CHECK_EVERY = 25  # steps between two looks at the losses; each look waits for a GPU
+
+
+def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch.optim.Optimizer, *, scheduler=None,
+        mixed_precision: bool | None = None, progress: bool = False) -> list[float]:
+    """Train model in place, one step for each batch; return the loss of every step.
+
+    Shapes: a batch is whatever loss_fn(model, batch) takes; loss_fn returns a scalar tensor.
+    Convention: model is put in training mode (frozen blocks stay in eval mode) and left in eval mode; the scheduler
+        steps after each step; mixed precision (bfloat16) by default where the parameters are on a GPU.
+    Errors: FloatingPointError that names the first step whose loss is not finite; ValueError if there was no batch.
+    """
+    where = next(model.parameters()).device.type
+    mixed = where == "cuda" if mixed_precision is None else mixed_precision
+    losses: list[Tensor] = []
+    model.train()
+    for step, batch in enumerate(tqdm(batches, disable=not progress)):
+        with torch.autocast(where, torch.bfloat16) if mixed else contextlib.nullcontext():
+            loss = loss_fn(model, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+        losses.append(loss.detach().float())
+        if step % CHECK_EVERY == 0:
+            _check_finite(losses)
+    if not losses:
+        raise ValueError("batches was empty: not one step was taken")
+    _check_finite(losses)
+    model.eval()
+    return torch.stack(losses).tolist()
+
+
+def classify(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """The loss of ordinary classification: mean cross-entropy of model(x) and labels y, for batch = (x, y)."""
+    x, y = batch
+    return F.cross_entropy(model(x), y)
+
+
+def batches(x: Tensor, y: Tensor, batch_size: int, steps: int, seed: int,
+            transform: Callable[[Tensor, torch.Generator], Tensor] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield `steps` random batches of (x, y), each epoch a new order without replacement.
+
+    Shapes: x (n, ...), y (n,); the batches stay on their device. transform(x, generator) may augment a batch.
+    Convention: batches span the end of an epoch, so every batch is full; with n < batch_size it has n rows.
+        The order depends on the seed alone.
+    Errors: ValueError if lengths differ, are zero, or batch_size or steps < 1.
+    """
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"x and y must have the same length > 0, got {len(x)} and {len(y)}")
+    if min(batch_size, steps) < 1:
+        raise ValueError(f"batch_size and steps must be >= 1, got {batch_size} and {steps}")
+    order_rng, transform_rng = torch.Generator().manual_seed(seed), torch.Generator(x.device).manual_seed(seed)
+    size = min(batch_size, len(x))
+    order = torch.empty(0, dtype=torch.long)
+    for _ in range(steps):
+        if len(order) < size:
+            order = torch.cat([order, torch.randperm(len(x), generator=order_rng)])
+        index, order = order[:size].to(x.device), order[size:]
+        batch = x[index]
+        yield batch if transform is None else transform(batch, transform_rng), y[index]
+
+
+def adamw(parameters, lr: float, steps: int, weight_decay: float = 0.01):
+    """Return the optimiser and schedule of this book: AdamW, and one cycle up to lr and down to zero.
+
+    Convention: parameters as for any torch optimiser; groups that bring their own "lr" keep its ratio to the others.
+    Errors: ValueError if lr <= 0 or steps < 1.
+    """
+    if lr <= 0 or steps < 1:
+        raise ValueError(f"lr must be > 0 and steps >= 1, got {lr} and {steps}")
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    # OneCycleLR wants three steps at least, and takes one more than we do
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=max(steps + 1, 3))
+
+
+@torch.no_grad()
+def predict(model: nn.Module, x: Tensor, batch_size: int = 1000) -> Tensor:
+    """Return model(x) in eval mode, batch by batch, without a graph; the mode of model is left as it was.
+
+    Shapes: x (n, ...) -> (n, ...), on the device of x.
+    Errors: ValueError if x is empty or batch_size < 1.
+    """
+    if len(x) == 0 or batch_size < 1:
+        raise ValueError(f"x must not be empty and batch_size must be >= 1, got {len(x)} rows and {batch_size}")
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        return torch.cat([model(part) for part in x.split(batch_size)])
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1000) -> float:
+    """Return the accuracy of model on (x, y), between 0 and 1.
+
+    Shapes: x (n, ...), y (n,) labels that index the columns of model's output.
+    Errors: ValueError if lengths differ, or a label has no column.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)}")
+    scores = predict(model, x, batch_size)
+    if y.min() < 0 or y.max() >= scores.shape[1]:
+        raise ValueError(f"labels must be in 0..{scores.shape[1] - 1}, got {int(y.min())}..{int(y.max())}")
+    return (scores.argmax(1) == y).float().mean().item()
+
+
+def features(model: nn.Sequential, x: Tensor, n: int | None = None, batch_size: int = 1000) -> Tensor:
+    """Return the output of the first n blocks of model (default: all but the head), computed once, to be reused.
+
+    Shapes: x (b, ...) -> the n-th block's output (b, ...); n = 0 gives x back.
+    Convention: eval mode, no graph, so `model[n:]` can be trained on the result as if the first n blocks were frozen.
+    Errors: ValueError if n is not in 0..number of blocks.
+    """
+    n = len(model) - 1 if n is None else n
+    if not 0 <= n <= len(model):
+        raise ValueError(f"n must be in 0..{len(model)}, got {n}")
+    return predict(model[:n], x, batch_size)
+
+
+def _check_finite(losses: list[Tensor]) -> None:
+    recent = torch.stack(losses[-CHECK_EVERY:])
+    bad = (~torch.isfinite(recent)).nonzero()
+    if len(bad):
+        step = len(losses) - len(recent) + int(bad[0])
+        raise FloatingPointError(f"the loss is {float(losses[step])} at step {step}: lower the learning rate, "
+                                 "or look at the inputs of that batch")
