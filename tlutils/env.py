@@ -101,7 +101,8 @@ def setup(chapter: str) -> None:
     if not (isinstance(chapter, str) and len(chapter) == 2 and chapter.isdigit()):
         raise ValueError(f'chapter must be its number in two digits, such as "02", got {chapter!r}')
     print(f"device: {device_name()}")
-    print(f"scale:  {scale()}" + ('  (os.environ["TLUTILS_SCALE"] = "full" for the larger one)' if scale() == "laptop" else ""))
+    hint = '  (os.environ["TLUTILS_SCALE"] = "full" for the larger one)' if scale() == "laptop" else ""
+    print(f"scale:  {scale()}{hint}")
     path = RESULTS / "chapters.json"
     recorded = json.loads(path.read_text()) if path.exists() else {}
     run = recorded.get(chapter, {}).get(f"{scale()}/{device().type}")

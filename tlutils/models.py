@@ -1,4 +1,4 @@
-"""Small networks for this book, and torchvision's pretrained ones: each an `nn.Sequential` of named blocks, the head last."""
+"""Small networks, and torchvision's pretrained ones: each an `nn.Sequential` of named blocks, the head last."""
 import math
 import pickle
 from collections import OrderedDict
@@ -22,10 +22,10 @@ def conv8(n_classes: int, channels: int = 1, side: int = 24, widths: Sequence[in
     Errors: ValueError unless there are six widths and all sizes are positive.
     """
     if len(widths) != 6 or min(n_classes, channels, side, width_fc, *widths) < 1:
-        raise ValueError(f"need six positive widths and positive sizes, got widths {tuple(widths)}, n_classes {n_classes}, "
-                         f"channels {channels}, side {side}, width_fc {width_fc}")
+        raise ValueError(f"need six positive widths and positive sizes, got widths {tuple(widths)}, "
+                         f"n_classes {n_classes}, channels {channels}, side {side}, width_fc {width_fc}")
     blocks: OrderedDict[str, nn.Module] = OrderedDict()
-    for i, (c_in, c_out) in enumerate(zip((channels, *widths), widths), start=1):
+    for i, (c_in, c_out) in enumerate(zip((channels, *widths[:-1]), widths, strict=True), start=1):
         conv = nn.Conv2d(c_in, c_out, 3, stride=1 + i % 2, padding=1, bias=not batchnorm)
         blocks[f"conv{i}"] = nn.Sequential(conv, *([nn.BatchNorm2d(c_out)] if batchnorm else []), nn.ReLU())
     flat = widths[-1] * math.ceil(side / 8) ** 2
@@ -71,7 +71,8 @@ class MeanToken(nn.Module):
         return self.norm(x).mean(1)
 
 
-def tiny_vit(n_classes: int, channels: int = 1, side: int = 24, dim: int = 48, depth: int = 3, heads: int = 4) -> nn.Sequential:
+def tiny_vit(n_classes: int, channels: int = 1, side: int = 24, dim: int = 48, depth: int = 3,
+             heads: int = 4) -> nn.Sequential:
     """Return a small vision transformer: stem, block1 ... block<depth>, pool, head.
 
     Shapes: images (n, channels, side, side) -> scores (n, n_classes); (side / 4)^2 tokens of width dim.
@@ -80,8 +81,8 @@ def tiny_vit(n_classes: int, channels: int = 1, side: int = 24, dim: int = 48, d
     Errors: ValueError if 4 does not divide side, heads does not divide dim, or depth < 1.
     """
     if side % 4 or dim % heads or depth < 1 or n_classes < 1:
-        raise ValueError(f"need side divisible by 4, dim by heads, depth and n_classes >= 1; got side {side}, dim {dim}, "
-                         f"heads {heads}, depth {depth}, n_classes {n_classes}")
+        raise ValueError(f"need side divisible by 4, dim by heads, depth and n_classes >= 1; got side {side}, "
+                         f"dim {dim}, heads {heads}, depth {depth}, n_classes {n_classes}")
     stem: list[nn.Module] = []
     for c_in, c_out, stride in ((channels, 16, 2), (16, 32, 2), (32, dim, 1)):
         stem += [nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
@@ -149,11 +150,12 @@ def _from_file(name: str, path: Path) -> nn.Module:
 def _blocks(name: str, net: nn.Module) -> OrderedDict[str, nn.Module]:
     flat = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     if isinstance(net, torchvision.models.ResNet):
-        stages = [nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool), net.layer1, net.layer2, net.layer3, net.layer4]
+        stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+        stages = [stem, net.layer1, net.layer2, net.layer3, net.layer4]
         pool, head = nn.Sequential(*flat), net.fc
     elif isinstance(net, torchvision.models.SqueezeNet):
         stages, pool, head = list(net.features), None, nn.Sequential(*net.classifier, nn.Flatten())
-    elif isinstance(net, torchvision.models.MobileNetV2 | torchvision.models.MobileNetV3 | torchvision.models.EfficientNet):
+    elif type(net).__name__ in ("MobileNetV2", "MobileNetV3", "EfficientNet"):
         stages, (*rest, head) = list(net.features), net.classifier
         pool = nn.Sequential(*flat, *rest)
     else:

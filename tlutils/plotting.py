@@ -64,7 +64,8 @@ def label_end(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
                     annotation_clip=False)
 
 
-def images(pictures: np.ndarray, *, rows: int = 1, titles: Sequence[str] | None = None, size: float = 0.8) -> np.ndarray:
+def images(pictures: np.ndarray, *, rows: int = 1, titles: Sequence[str] | None = None,
+           size: float = 0.8) -> np.ndarray:
     """Draw images side by side in `rows` rows; return the axes, shape (rows, columns).
 
     Shapes: pictures (n, h, w) or (n, h, w, 3), uint8 or floats in [0, 1].
@@ -74,7 +75,8 @@ def images(pictures: np.ndarray, *, rows: int = 1, titles: Sequence[str] | None 
     if pictures.ndim not in (3, 4) or not 1 <= rows <= len(pictures):
         raise ValueError(f"pictures must be (n, h, w[, 3]) with n >= rows = {rows}, got {pictures.shape}")
     columns = -(-len(pictures) // rows)
-    fig, axes = plt.subplots(rows, columns, figsize=(size * columns, size * rows * (1.25 if titles else 1)), squeeze=False)
+    figsize = (size * columns, size * rows * (1.25 if titles else 1))
+    _, axes = plt.subplots(rows, columns, figsize=figsize, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     top = 255 if pictures.dtype == np.uint8 else 1.0
@@ -96,7 +98,8 @@ def bars(ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[np.ndarr
         if len(arrays) != len(groups):
             raise ValueError(f"{method} must have {len(groups)} arrays, got {len(arrays)}")
         centres = np.arange(len(groups)) + (j - (len(values) - 1) / 2) * width
-        ax.bar(centres, [np.mean(a) for a in arrays], 0.92 * width, color=COLOURS.get(method, f"C{j}"), label=method, alpha=0.75)
+        means, colour = [np.mean(a) for a in arrays], COLOURS.get(method, f"C{j}")
+        ax.bar(centres, means, 0.92 * width, color=colour, label=method, alpha=0.75)
         for centre, points in zip(centres, arrays, strict=True):
             ax.plot(np.full(len(points), centre), points, ".", color="black", markersize=3)
     ax.set_xticks(range(len(groups)), groups)

@@ -14,7 +14,7 @@ SCHEMA = 1
 ROW_KEYS = ("method", "seed", "metric", "value", "unit")
 _PACKAGE = Path(__file__).resolve().parent
 # a checkout holds results/ beside the package; an installed package carries the same files inside
-RESULTS = next((p for p in (_PACKAGE.parent / "results", _PACKAGE / "recorded") if p.is_dir()), _PACKAGE.parent / "results")
+RESULTS = _PACKAGE / "recorded" if (_PACKAGE / "recorded").is_dir() else _PACKAGE.parent / "results"
 
 
 def save(chapter: str, name: str, rows: list[dict], *, question: str, command: str, config: dict, seeds: list[int],
@@ -56,7 +56,8 @@ def published(key: str, folder: Path | None = None) -> dict:
     """Return a published number (RESULTS/published/key.json): paper, table, values, and where they were read."""
     path = (folder or RESULTS) / "published" / f"{key}.json"
     if not path.exists():
-        raise FileNotFoundError(f"no published record {path}; there are {sorted(p.stem for p in path.parent.glob('*.json'))}")
+        known = sorted(p.stem for p in path.parent.glob("*.json"))
+        raise FileNotFoundError(f"no published record {path}; there are {known}")
     record = _read_json(path)
     if missing := {"paper", "table", "metric", "values", "read_from"} - set(record):
         raise ValueError(f"{path} lacks {sorted(missing)}")
@@ -86,7 +87,8 @@ def check_rows(rows: list[dict]) -> None:
     for row in rows:
         if missing := [key for key in ROW_KEYS if key not in row]:
             raise ValueError(f"row {row} lacks {missing}")
-        if isinstance(row["value"], bool) or not isinstance(row["value"], int | float) or not math.isfinite(row["value"]):
+        value = row["value"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"value must be a finite number in row {row}")
 
 

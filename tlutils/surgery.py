@@ -6,7 +6,6 @@ import contextlib
 import types
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor, nn
 
 

@@ -1,4 +1,4 @@
-"""AnB and BnB (Yosinski et al. 2014): copy the first n layers of one network into another, freeze them, train the rest."""
+"""AnB and BnB (Yosinski et al. 2014): copy n layers of one network into another, freeze them, train the rest."""
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Config:
     """One protocol for every run: the same images, steps and rates for the base and for each treatment."""
 
     source: str = "glyphs"              # data set
-    split: str = "halves"               # "halves": A and B at random (glyphs: also D, symbols); "kinds": CIFAR-100 natural / man-made
+    split: str = "halves"               # "halves": A, B at random (glyphs: and D, symbols); "kinds": natural, man-made
     n_classes: int = 40                 # classes of one task
     n_train: int = 5000                 # training images of one task
     n_test: int = 3000
@@ -65,7 +65,8 @@ def tasks(config: Config, seed: int) -> dict[str, Task]:
         classes = rng.permutation(classes)[: config.n_classes]
         images, labels = data.select_classes(full.train_images, full.train_labels, classes)
         keep = data.subset_per_class(labels, config.n_train // config.n_classes, seed)
-        out[name] = _task((images[keep], labels[keep]), data.select_classes(full.test_images, full.test_labels, classes))
+        test = data.select_classes(full.test_images, full.test_labels, classes)
+        out[name] = _task((images[keep], labels[keep]), test)
     return out
 
 
@@ -78,7 +79,8 @@ def network(task: Task, config: Config, seed: int) -> nn.Sequential:
 def train_on(model: nn.Sequential, x: Tensor, y: Tensor, config: Config, seed: int) -> nn.Sequential:
     """Train model by the protocol of config and return it."""
     optimizer, scheduler = train.adamw((p for p in model.parameters() if p.requires_grad), config.lr, config.steps)
-    train.fit(model, train.batches(x, y, config.batch_size, config.steps, seed), train.classify, optimizer, scheduler=scheduler)
+    batches = train.batches(x, y, config.batch_size, config.steps, seed)
+    train.fit(model, batches, train.classify, optimizer, scheduler=scheduler)
     return model
 
 
@@ -91,8 +93,8 @@ def transfer(source: nn.Sequential, task: Task, n: int, config: Config, seed: in
     """Return the test accuracy on `task` of a network whose first n layers are copied from source.
 
     Convention: tune=False freezes the copied layers, weights and BatchNorm statistics, and computes their output once
-        (AnB, BnB); tune=True trains all layers (AnB+, BnB+). The layers above n start from the values that `seed` gives,
-        so two sources can be compared with everything else equal.
+        (AnB, BnB); tune=True trains all layers (AnB+, BnB+). The layers above n start from the values that `seed`
+        gives, so two sources can be compared with everything else equal.
     Errors: ValueError if n is not in 1..7.
     """
     if not 1 <= n <= N_LAYERS:
@@ -116,32 +118,29 @@ def random_layers(task: Task, config: Config, seed: int) -> nn.Sequential:
 
 def run(config: Config, seed: int) -> list[dict]:
     """Return all rows of one seed: accuracy and seconds of base and of every treatment, layer count and target."""
-    all_tasks, rows = tasks(config, seed), []
-
-    def note(method, target, n, call):
-        start = time.perf_counter()
-        value = call()
-        shared = {"method": method, "seed": seed, "target": target, "n": n}
-        rows.append({**shared, "metric": "wall_s", "value": round(time.perf_counter() - start, 3), "unit": "s"})
-        if isinstance(value, nn.Module):  # a base network
-            kept, value = value, train.evaluate(value, all_tasks[target].x_test, all_tasks[target].y_test)
-            bases[target] = kept
-        rows.append({**shared, "metric": "accuracy", "value": round(value, 5), "unit": "fraction"})
-
-    bases: dict[str, nn.Sequential] = {}
+    all_tasks, bases, rows = tasks(config, seed), {}, []
     for k, (name, task) in enumerate(all_tasks.items()):
-        note("base", name, 0, lambda task=task, k=k: base(task, config, 100 * seed + k))
+        start = time.perf_counter()
+        bases[name] = base(task, config, 100 * seed + k)
+        accuracy = train.evaluate(bases[name], task.x_test, task.y_test)
+        rows += _rows(accuracy, start, method="base", seed=seed, target=name, n=0)
     for target in config.targets:
         task = all_tasks[target]
-        noise = random_layers(task, config, 100 * seed + 90)
+        donors = {"random": random_layers(task, config, 100 * seed + 90)}
+        donors |= {f"{source}n{target}": bases[source] for source in sources(target, all_tasks)}
         for n in config.layers:
-            upper = 100 * seed + 10 + n  # the seed of the fresh upper layers and of the batches: the same for all sources
-            note("random", target, n, lambda: transfer(noise, task, n, config, upper, tune=False))
-            for source in sources(target, all_tasks):
-                for suffix, tune in (("", False), ("+", True))[: 1 + config.tuned]:
-                    note(f"{source}n{target}{suffix}", target, n,
-                         lambda source=source, tune=tune: transfer(bases[source], task, n, config, upper, tune=tune))
+            upper = 100 * seed + 10 + n  # seeds the fresh upper layers and the batches: the same for all donors
+            for method, donor in donors.items():
+                for plus, tune in (("", False), ("+", True))[: 1 + (config.tuned and method != "random")]:
+                    start = time.perf_counter()
+                    accuracy = transfer(donor, task, n, config, upper, tune=tune)
+                    rows += _rows(accuracy, start, method=method + plus, seed=seed, target=target, n=n)
     return rows
+
+
+def _rows(accuracy: float, start: float, **keys) -> list[dict]:
+    return [{**keys, "metric": "accuracy", "value": round(accuracy, 5), "unit": "fraction"},
+            {**keys, "metric": "wall_s", "value": round(time.perf_counter() - start, 3), "unit": "s"}]
 
 
 def sources(target: str, names) -> list[str]:
@@ -150,7 +149,7 @@ def sources(target: str, names) -> list[str]:
 
 
 def treatment(row: dict) -> str:
-    """Return the treatment of a row in the paper's words: BnB, AnB (alike) or DnB (of another kind), with + if tuned."""
+    """Return the treatment of a row in the paper's words: BnB, AnB (alike) or DnB (another kind), with + if tuned."""
     method = row["method"]
     if method in ("base", "random"):
         return method
@@ -176,7 +175,8 @@ def _task(train_set, test_set) -> Task:
 
 GLYPHS = Config()
 LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))
-HALVES = Config("cifar100", "halves", n_classes=50, n_train=12_500, steps=800, widths=(16, 24, 32, 32, 48, 64), targets=("A", "B"))
+HALVES = Config("cifar100", "halves", n_classes=50, n_train=12_500, steps=800, widths=(16, 24, 32, 32, 48, 64),
+                targets=("A", "B"))
 KINDS = dataclasses.replace(HALVES, split="kinds", n_classes=30, n_train=7_500, targets=("N", "M"), tuned=False)
 FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256), "tuned": True}
 PRESETS = {

@@ -9,7 +9,8 @@ from tqdm.auto import tqdm
 from tlutils import results
 
 
-def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], run: Callable, describe: Callable) -> None:
+def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], run: Callable,
+         describe: Callable) -> None:
     """Read `python -m module NAME [--seeds ...]`, run preset NAME once a seed, save results/chapter/NAME.json.
 
     presets maps a name to (question, config); run(config, seed) returns rows; describe(config) names the data.
