@@ -11,7 +11,7 @@ from PIL import Image, ImageFont
 FACES = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique",
          "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique",
          "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic")
-_RANGES = {"latin": ("AZ", "az", "ÞÞ", "ßß", "ææ", "ðð", "Ŋŋ", "Œœ"), "greek": ("ΑΩ", "αω", "ϐϡ"), "cyrillic": ("ЂЏ", "Ая", "ђџ", "Ѡҁ", "Ґҟ"), "armenian": ("ԱՖ", "աև"),
+_RANGES = {"latin": ("AZ", "az", "ÞÞ", "ßß", "ææ", "ðð", "Ŋŋ", "Œœ"), "greek": ("ΑΩ", "αω", "ϐϞ"), "cyrillic": ("ЂЏ", "Ая", "ђџ", "Ѡҁ", "Ґҟ"), "armenian": ("ԱՖ", "աև"),
            "georgian": ("აჶ",), "arrows": ("←⇿",), "geometric": ("■◿",), "blocks": ("▀▟",), "box": ("─╿",)}
 SCRIPTS = tuple(_RANGES)
 LETTERS, SYMBOLS = SCRIPTS[:5], SCRIPTS[5:]
@@ -101,12 +101,12 @@ def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float =
            return_attributes: bool = False):
     """Draw n random images of the given characters; the label is the character's place in the list.
 
-    Each image takes a random face, is scaled by 1 +- 0.2, sheared by +-0.25, rotated by +-0.3 rad, shifted by +-18 % of
-    half the side and bent by a smooth field; `jitter` multiplies these five ranges. On a smooth background b in
-    +-0.35 with ink a in 0.5-1 and polarity s = +-1 the grey level is 127.5 (1 + s (a mask + b) + noise N(0, 1)), clipped.
-    Returns: images (n, side, side) uint8, labels (n,) int64 and, if asked for, attributes: dict of arrays of length n,
-    face (index into FACES), rotation (rad, counter-clockwise), scale, shear, shift (n, 2) in pixels (right, down),
-    polarity, ink.
+    Each image takes a random face, is scaled by 1 +- 0.2, sheared by +-0.25, turned by +-0.3 rad, shifted by +-18 % of
+    the side and bent by a smooth field of about a pixel; `jitter` multiplies these five. With a smooth background b in
+    +-0.35, ink a in 0.5..1 and polarity s = +-1 the grey level is 127.5 (1 + s (a mask + b) + noise N(0, 1)), clipped.
+    Returns: images (n, side, side) uint8, labels (n,) int64 and, if asked for, attributes, a dict of arrays of length n:
+    face (index into FACES), rotation (rad, counter-clockwise), scale, shear (x += shear * y, y down), shift (n, 2) in
+    pixels (right, down), polarity, ink.
     Convention: labels are as balanced as n allows, and shuffled. The same arguments give the same images; the global
     random state is neither read nor changed. A larger n is not a continuation of a smaller one.
     Errors: ValueError for no or repeated characters, one that not all faces hold, n < 1, noise < 0, side < 8, or
@@ -128,7 +128,7 @@ def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float =
     drawn = {"face": rng.integers(len(FACES), size=n)}
     drawn |= {name: jitter * half * rng.uniform(-1, 1, n) for name, half in about_zero.items()}
     drawn["scale"] = 1 + drawn["scale"]
-    drawn["shift"] = jitter * 0.18 * side / 2 * rng.uniform(-1, 1, (n, 2))
+    drawn["shift"] = jitter * 0.18 * side * rng.uniform(-1, 1, (n, 2))
     drawn["polarity"] = rng.choice([-1, 1], n)
     drawn["ink"] = rng.uniform(0.5, 1, n)
     masters = np.stack([_masters(c, 2 * side) for c in characters])            # (k, 12, 2 side, 2 side)
@@ -151,7 +151,7 @@ def _draw(masters: np.ndarray, a: dict[str, np.ndarray], jitter: float, noise: f
     ticks = (2 * np.arange(side) + 1) / side - 1
     p = np.stack(np.meshgrid(ticks, ticks, indexing="xy"), -1).reshape(1, -1, 2)  # (1, side side, 2)
     p = (p - 2 / side * a["shift"][:, None]) @ inverse.swapaxes(1, 2)            # (m, side side, 2)
-    p += jitter * 0.06 * _smooth(m * 2, 4, side, rng).reshape(m, 2, -1).swapaxes(1, 2)
+    p += jitter * 0.08 * _smooth(m * 2, 4, side, rng).reshape(m, 2, -1).swapaxes(1, 2)
     grid = torch.from_numpy(p.reshape(m, side, side, 2).astype(np.float32))
     source = torch.from_numpy(masters.astype(np.float32) / 255)[:, None]
     mask = torch.nn.functional.grid_sample(source, grid, mode="bilinear", align_corners=False)[:, 0].numpy()
@@ -162,8 +162,8 @@ def _draw(masters: np.ndarray, a: dict[str, np.ndarray], jitter: float, noise: f
 
 
 def _smooth(m: int, knots: int, side: int, rng) -> np.ndarray:
-    """m smooth random fields (m, side, side) of about unit size: uniform knots under Gaussian bumps."""
+    """m smooth random fields (m, side, side): uniform knots under Gaussian bumps, everywhere with variance 1/3."""
     at, ticks = np.linspace(0, 1, knots), (np.arange(side) + 0.5) / side
     bump = np.exp(-0.5 * ((ticks[:, None] - at) * (knots - 1) / 0.6) ** 2)
-    bump = (bump / bump.sum(1, keepdims=True)).astype(np.float32)                # (side, knots)
+    bump = (bump / np.linalg.norm(bump, axis=1, keepdims=True)).astype(np.float32)                # (side, knots)
     return bump @ rng.uniform(-1, 1, (m, knots, knots)).astype(np.float32) @ bump.T
