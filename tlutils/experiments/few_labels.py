@@ -1,0 +1,174 @@
+"""Probe, fine-tune or start afresh? Accuracy by labels per class and by the kind of target."""
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from torch import nn
+from torch.nn import functional as F
+
+from tlutils import data, env, models, surgery, train
+from tlutils.data.textures import gratings
+from tlutils.experiments import record
+
+CHAPTER = "03_fine_tune_or_freeze"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The source network, the targets, and one protocol for all of them."""
+
+    n_source_classes: int = 60                                    # letters
+    n_source: int = 6000                                          # images
+    source_steps: int = 900
+    n_target_classes: int = 10
+    n_test: int = 1500
+    targets: tuple[str, ...] = ("similar", "digits", "symbols", "texture")
+    labels_per_class: tuple[int, ...] = (5, 20, 100, 500)
+    steps: tuple[int, ...] = (150, 150, 300, 500)                 # training steps for each of these sizes
+    probe_layers: tuple[int, ...] = (2, 4, 6, 7)
+    batch_size: int = 64
+    lr: float = 3e-3
+    body_lr: float = 3e-4                                         # of "fine-tune, slow body"
+    partial: int = 4                                              # layers frozen in "partial"
+
+
+def source(config: Config, seed: int) -> tuple[nn.Sequential, np.ndarray]:
+    """Return a network trained on the source letters of this seed, and the letters it has never seen."""
+    letters = np.random.default_rng(seed).permutation(data.glyph_classes("letters"))
+    seen, unseen = letters[: config.n_source_classes], letters[config.n_source_classes:]
+    images, labels = data.glyphs(list(seen), config.n_source, seed=seed)
+    env.seed_everything(seed)
+    model = models.conv8(config.n_source_classes).to(env.device())
+    x, y = tensors(images, labels)
+    fit(model, x, y, config.source_steps, config, seed, list(model.parameters()))
+    return model, unseen
+
+
+def target(name: str, config: Config, seed: int, unseen: np.ndarray):
+    """Return (x, y, x_test, y_test) of a target with as many labelled images as it can give.
+
+    Convention: "similar" are ten letters that the source has not seen; "digits" is real handwriting; "symbols" are
+        arrows and shapes; "texture" are gratings.
+    Errors: ValueError for another name.
+    """
+    n = max(config.labels_per_class) * config.n_target_classes
+    rng = np.random.default_rng(seed + 77)
+    if name == "digits":
+        digits = data.load("digits")
+        return (*tensors(digits.train_images, digits.train_labels),
+                *tensors(digits.test_images, digits.test_labels))
+    if name == "texture":
+        return (*tensors(*gratings(n, seed=1000 + seed)), *tensors(*gratings(config.n_test, seed=2000 + seed)))
+    if name not in ("similar", "symbols"):
+        raise ValueError(f"target must be similar, digits, symbols or texture, got {name!r}")
+    pool = unseen if name == "similar" else data.glyph_classes("symbols")
+    characters = list(rng.permutation(pool)[: config.n_target_classes])
+    return (*tensors(*data.glyphs(characters, n, seed=1000 + seed)),
+            *tensors(*data.glyphs(characters, config.n_test, seed=2000 + seed)))
+
+
+def probe_features(model: nn.Sequential, x: torch.Tensor, n: int) -> np.ndarray:
+    """Return what a probe reads from the first n blocks: maps averaged to 3x3, flat, (batch, d); 0: pixels."""
+    z = train.features(model, x, n)
+    return (F.adaptive_avg_pool2d(z, 3) if z.ndim == 4 and n > 0 else z).flatten(1).cpu().numpy()
+
+
+def linear_probe(z, y, z_test, y_test, *, C: float = 0.1, kind: str = "softmax") -> float:
+    """Return the test accuracy of a linear classifier on standardised features (kind "softmax" or "svm").
+
+    Convention: the mean and scale come from the labelled training features alone; C is fixed, nothing is selected.
+    Errors: ValueError for another kind.
+    """
+    if kind not in ("softmax", "svm"):
+        raise ValueError(f"kind must be 'softmax' or 'svm', got {kind!r}")
+    linear = LogisticRegression(C=C, max_iter=2000) if kind == "softmax" else LinearSVC(C=C / 10, max_iter=20000)
+    return float(make_pipeline(StandardScaler(), linear).fit(z, y).score(z_test, y_test))
+
+
+def fit(model: nn.Sequential, x, y, steps: int, config: Config, seed: int, parameters) -> nn.Sequential:
+    """Train model by the protocol of config on all of `parameters` (a list, or groups with their own rates)."""
+    optimizer, scheduler = train.adamw(parameters, config.lr, steps)
+    batches = train.batches(x, y, config.batch_size, steps, seed)
+    train.fit(model, batches, train.classify, optimizer, scheduler=scheduler)
+    return model
+
+
+def trained(how: str, pretrained: nn.Sequential, x, y, steps: int, config: Config, seed: int) -> nn.Sequential:
+    """Return a network for the target trained in one of four ways from the same head: the source network is untouched.
+
+    Convention: "scratch" forgets the body; "fine-tune" trains all of it at lr; "slow body" trains it at body_lr;
+        "partial" freezes its first config.partial blocks.
+    Errors: ValueError for another word.
+    """
+    if how not in ("scratch", "fine-tune", "slow body", "partial"):
+        raise ValueError(f"how must be scratch, fine-tune, slow body or partial, got {how!r}")
+    env.seed_everything(seed)
+    model = models.conv8(int(y.max()) + 1).to(x.device)
+    if how != "scratch":
+        surgery.copy_layers(pretrained, model, len(model) - 1)
+    if how == "partial":
+        surgery.freeze(model, config.partial)
+    groups = surgery.param_groups(model, config.lr, config.body_lr if how == "slow body" else config.lr)
+    return fit(model, x, y, steps, config, seed, groups)
+
+
+def run(config: Config, seed: int) -> list[dict]:
+    """Return all rows of one seed: accuracy of every method by target and labels per class, with controls."""
+    rows = []
+    pretrained, unseen = source(config, seed)
+    env.seed_everything(seed + 1)
+    noise = models.conv8(2).to(env.device()).eval()
+    for name in config.targets:
+        x, y, x_test, y_test = target(name, config, seed, unseen)
+        labels = y.cpu().numpy()
+        bodies = {f"probe {n}": (pretrained, n) for n in config.probe_layers}
+        bodies |= {f"random {n}": (noise, n) for n in config.probe_layers} | {"pixels": (pretrained, 0)}
+        seen = {method: (probe_features(body, x, n), probe_features(body, x_test, n))
+                for method, (body, n) in bodies.items()}
+        for size, steps in zip(config.labels_per_class, config.steps, strict=True):
+            if size > np.bincount(labels).min():
+                continue
+            keep = data.subset_per_class(labels, size, seed)
+            keys = {"seed": seed, "target": name, "labels_per_class": size}
+            for method, (z, z_test) in seen.items():
+                score = linear_probe(z[keep], labels[keep], z_test, y_test.cpu().numpy())
+                rows.append(_row(method, "accuracy", score, keys))
+            z, z_test = seen[f"probe {config.probe_layers[-1]}"]
+            score = linear_probe(z[keep], labels[keep], z_test, y_test.cpu().numpy(), kind="svm")
+            rows.append(_row("svm", "accuracy", score, keys))
+            for how in ("scratch", "fine-tune", "slow body", "partial"):
+                model = trained(how, pretrained, x[keep], y[keep], steps, config, seed)
+                rows.append(_row(how, "accuracy", train.evaluate(model, x_test, y_test), keys))
+                rows.append(_row(how, "train_accuracy", train.evaluate(model, x[keep], y[keep]), keys))
+    return rows
+
+
+def describe(config: Config) -> dict:
+    """Name the data of a run, with the SHA-256 of the first seed's source images."""
+    from tlutils.results import sha256
+    letters = np.random.default_rng(0).permutation(data.glyph_classes("letters"))[: config.n_source_classes]
+    return {"name": "glyphs, digits, gratings", "n_source": config.n_source, "n_test": config.n_test,
+            "sha256": sha256(*data.glyphs(list(letters), config.n_source, seed=0))}
+
+
+def tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images and labels as tensors on the device of the book."""
+    where = env.device()
+    return data.to_tensor(images, where), torch.as_tensor(labels, device=where)
+
+
+def _row(method: str, metric: str, value: float, keys: dict) -> dict:
+    return {"method": method, **keys, "metric": metric, "value": round(value, 5), "unit": "fraction"}
+
+
+LAPTOP = Config()
+LIVE = dataclasses.replace(LAPTOP, targets=("similar", "texture"), labels_per_class=(5, 100), steps=(150, 300))
+PRESETS = {"labels_per_class": ("When does a probe suffice, and when does fine-tuning pay?", LAPTOP)}
+
+if __name__ == "__main__":
+    record.main("tlutils.experiments.few_labels", CHAPTER, PRESETS, run, describe)
