@@ -11,8 +11,9 @@ from PIL import Image, ImageFont
 FACES = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique",
          "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique",
          "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic")
-_RANGES = {"latin": ("AZ", "az", "ÞÞ", "ßß", "ææ", "ðð", "Ŋŋ", "Œœ"), "greek": ("ΑΩ", "αω", "ϐϞ"), "cyrillic": ("ЂЏ", "Ая", "ђџ", "Ѡҁ", "Ґҟ"), "armenian": ("ԱՖ", "աև"),
-           "georgian": ("აჶ",), "arrows": ("←⇿",), "geometric": ("■◿",), "blocks": ("▀▟",), "box": ("─╿",)}
+_RANGES = {"latin": ("AZ", "az", "ÞÞ", "ßß", "ææ", "ðð", "Ŋŋ", "Œœ"), "greek": ("ΑΩ", "αω", "ϐϞ"),
+           "cyrillic": ("ЂЏ", "Ая", "ђџ", "Ѡҁ", "Ґҟ"), "armenian": ("ԱՖ", "աև"), "georgian": ("აჶ",),
+           "arrows": ("←⇿",), "geometric": ("■◿",), "blocks": ("▀▟",), "box": ("─╿",)}   # first and last of each range
 SCRIPTS = tuple(_RANGES)
 LETTERS, SYMBOLS = SCRIPTS[:5], SCRIPTS[5:]
 SAME = 0.86     # two characters whose renderings correlate above this look alike
@@ -104,7 +105,7 @@ def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float =
     Each image takes a random face, is scaled by 1 +- 0.2, sheared by +-0.25, turned by +-0.3 rad, shifted by +-18 % of
     the side and bent by a smooth field of about a pixel; `jitter` multiplies these five. With a smooth background b in
     +-0.35, ink a in 0.5..1 and polarity s = +-1 the grey level is 127.5 (1 + s (a mask + b) + noise N(0, 1)), clipped.
-    Returns: images (n, side, side) uint8, labels (n,) int64 and, if asked for, attributes, a dict of arrays of length n:
+    Returns: images (n, side, side) uint8, labels (n,) int64 and, if asked for, a dict of arrays of length n:
     face (index into FACES), rotation (rad, counter-clockwise), scale, shear (x += shear * y, y down), shift (n, 2) in
     pixels (right, down), polarity, ink.
     Convention: labels are as balanced as n allows, and shuffled. The same arguments give the same images; the global
@@ -156,7 +157,8 @@ def _draw(masters: np.ndarray, a: dict[str, np.ndarray], jitter: float, noise: f
     source = torch.from_numpy(masters.astype(np.float32) / 255)[:, None]
     mask = torch.nn.functional.grid_sample(source, grid, mode="bilinear", align_corners=False)[:, 0].numpy()
     background = 0.35 * np.clip(_smooth(m, 3, side, rng), -1, 1)
-    signal = a["polarity"].astype(np.float32)[:, None, None] * (a["ink"].astype(np.float32)[:, None, None] * mask + background)
+    ink, polarity = (a[name].astype(np.float32)[:, None, None] for name in ("ink", "polarity"))
+    signal = polarity * (ink * mask + background)
     signal += noise * rng.standard_normal(mask.shape, dtype=np.float32)
     return np.clip(np.rint(127.5 * (1 + signal)), 0, 255).astype(np.uint8)
 

@@ -14,9 +14,11 @@ CIFAR100_SUPERCLASSES = {
     "large_man-made_outdoor_things": "bridge castle house road skyscraper",
     "large_natural_outdoor_scenes": "cloud forest mountain plain sea",
     "large_omnivores_and_herbivores": "camel cattle chimpanzee elephant kangaroo",
-    "medium_mammals": "fox porcupine possum raccoon skunk", "non-insect_invertebrates": "crab lobster snail spider worm",
+    "medium_mammals": "fox porcupine possum raccoon skunk",
+    "non-insect_invertebrates": "crab lobster snail spider worm",
     "people": "baby boy girl man woman", "reptiles": "crocodile dinosaur lizard snake turtle",
-    "small_mammals": "hamster mouse rabbit shrew squirrel", "trees": "maple_tree oak_tree palm_tree pine_tree willow_tree",
+    "small_mammals": "hamster mouse rabbit shrew squirrel",
+    "trees": "maple_tree oak_tree palm_tree pine_tree willow_tree",
     "vehicles_1": "bicycle bus motorcycle pickup_truck train", "vehicles_2": "lawn_mower rocket streetcar tank tractor"}
 _MAN_MADE = ("food_containers", "household_electrical_devices", "household_furniture",
              "large_man-made_outdoor_things", "vehicles_1", "vehicles_2")
