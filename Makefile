@@ -1,0 +1,77 @@
+# What Transfers? Two commands matter: make book, make test. The rest is listed by make help.
+PYTHON       ?= python3
+REQUIREMENTS ?= requirements.txt
+UV           ?= $(shell command -v uv 2>/dev/null)
+TORCH        ?=
+PORT         ?= 8000
+export JUPYTER_PREFER_ENV_PATH = 1
+
+PY       := .venv/bin/python
+CHAPTERS  = $(wildcard chapters/[0-9][0-9]_*.ipynb)
+# The environment is ready when this file exists; its name changes with the content of the two files.
+READY    := .venv/ready-$(shell cat $(REQUIREMENTS) pyproject.toml | cksum | cut -d' ' -f1)
+
+ifeq ($(filter-out 0 no,$(UV)),)
+  TOOL    := pip
+  VENV     = $(PYTHON) -m venv .venv
+  INSTALL  = $(PY) -m pip install --quiet
+else
+  TOOL    := uv
+  VENV     = $(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+  INSTALL  = $(UV) pip install --quiet --python $(PY)
+endif
+
+.PHONY: help book test run results new repo normalise freeze serve clean distclean environment
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@echo "make book, then make test. All of it:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo "Variables: PYTHON=python3.12   UV=0 (use pip)   TORCH=cpu (small download)   REQUIREMENTS=requirements.lock"
+
+environment: $(READY)  ## .venv with everything in it (the other commands call it)
+
+$(READY):
+	@$(PYTHON) tools/preflight.py $(TOOL) $(TORCH)
+	@echo "Making the environment in .venv with $(TOOL); the first time this takes some minutes."
+	@$(VENV)
+	@if [ "$(TORCH)" = cpu ]; then $(INSTALL) torch torchvision --index-url https://download.pytorch.org/whl/cpu; fi
+	@$(INSTALL) -r $(REQUIREMENTS) -e .
+	@rm -f .venv/ready-* && touch $@
+
+book: $(READY)  ## build the website from the stored outputs
+	@.venv/bin/jupyter-book build . -n -W --keep-going --quiet
+	@echo "The book is built. Open  file://$(CURDIR)/_build/html/index.html  or run  make serve"
+
+test: book  ## everything: style, units, chapters, notebooks, browser
+	$(PY) -m ruff check .
+	$(PY) -m pytest tests --ignore=tests/test_site.py
+	$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
+	$(PY) -m pytest tests/test_site.py
+
+run: $(READY)  ## execute a chapter in place:  make run CH=02  (SCALE=full: the larger run, kept apart)
+	$(if $(SCALE),TLUTILS_SCALE=$(SCALE)) $(PY) tools/run.py $(CH)
+
+results: $(READY)  ## run the recorded experiments of a chapter again:  make results CH=02
+	$(PY) tools/record.py $(CH)
+
+new: $(READY)  ## begin a chapter:  make new NAME=gradient_reversal
+	$(PY) tools/new.py $(NAME)
+
+repo: $(READY)  ## move the book to another repository:  make repo URL=https://github.com/owner/name
+	$(PY) tools/repo.py $(URL)
+
+normalise: $(READY)  ## bring the notebooks into their byte-stable form
+	$(PY) tools/normalise.py $(CHAPTERS)
+
+freeze: $(READY)  ## record the exact versions of the environment in requirements.lock
+	$(PY) tools/freeze.py
+
+serve: $(READY)  ## show the built book at http://localhost:8000
+	$(PY) -m http.server --directory _build/html $(PORT)
+
+clean:  ## remove what was built
+	rm -rf _build dist .pytest_cache .ruff_cache .hypothesis
+
+distclean: clean  ## remove the environment too
+	rm -rf .venv

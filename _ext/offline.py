@@ -1,0 +1,89 @@
+"""Let the built site need no other host, and carry no script or icon that no page uses.
+
+Jupyter Book adds every script of `_static` to every page, so the vendored files live in `_vendor`, which becomes a second static
+folder after Jupyter Book has looked.
+"""
+import re
+from pathlib import Path
+
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def configure(app, config):
+    """Load MathJax from our own files, in the parts that the book needs."""
+    config.html_static_path.append("_vendor")
+    config.mathjax_path = "mathjax/startup.js"
+    loader = {"load": ["core", "input/tex", "output/chtml", "a11y/assistive-mml"]}
+    config.mathjax3_config = {**(config.mathjax3_config or {}), "loader": loader}
+
+
+def drop_scripts(app, pagename, templatename, context, doctree):
+    """Remove thebe's scripts: thebe is off, and they declare the same constant twice, an error on every page."""
+    def unwanted(script):
+        name = str(getattr(script, "filename", script) or "")
+        body = str(getattr(script, "attributes", {}).get("body", ""))
+        return "thebe" in name.lower() or "THEBE" in body
+
+    context["script_files"][:] = [script for script in context.get("script_files", []) if not unwanted(script)]
+
+
+def icons_in_use(folder):
+    """Return the names of the icons (fa-...) that a page or a script of the built site mentions."""
+    used = set()
+    for path in [*folder.rglob("*.html"), *folder.rglob("*.js")]:
+        if "fontawesome" not in path.name:
+            used |= set(re.findall(r"fa-[a-z0-9-]+", path.read_text(encoding="utf-8", errors="ignore")))
+    return used
+
+
+def code_points(css, used):
+    """Return the characters of the icons in use, and those that the style sheet shows by itself (content: "...")."""
+    wanted = set()
+    for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
+        names = re.findall(r"\.(fa-[a-z0-9-]+)", selectors)
+        if not names or used & set(names):
+            wanted |= {int(code, 16) for code in re.findall(r"\"\\([0-9a-fA-F]{4,5})\"", body)}
+    return wanted
+
+
+def subset_icons(folder):
+    """Cut the theme's icon fonts down to the icons in use: 300 kB become about 5 kB."""
+    from fontTools import subset
+
+    css = "\n".join(path.read_text(encoding="utf-8") for path in folder.rglob("_static/**/*.css"))
+    wanted = code_points(css, icons_in_use(folder))
+    for path in folder.glob("_static/vendor/fontawesome/webfonts/*.woff2"):
+        options = subset.Options(flavor="woff2", layout_features=["*"])
+        font = subset.load_font(str(path), options)
+        subsetter = subset.Subsetter(options)
+        subsetter.populate(unicodes=wanted & set(font.getBestCmap()) or {0x20})
+        subsetter.subset(font)
+        subset.save_font(font, str(path), options)
+
+
+def lighten(app, exception):
+    """After the build: the icons as one small font instead of a font and 1.5 MB of script."""
+    if exception or app.builder.format != "html":
+        return
+    folder = Path(app.outdir)
+    for script in folder.glob("_static/scripts/fontawesome.js*"):
+        if script.suffix == ".js":
+            script.write_text("/* the icons are in the fonts of vendor/fontawesome */\n", encoding="utf-8")
+        else:
+            script.unlink()
+    for large in folder.glob("_static/**/*.map"):
+        large.unlink()
+    try:
+        subset_icons(folder)
+    except (ImportError, KeyError) as error:  # without brotli the fonts stay whole: larger, not wrong
+        logger.info("icon fonts left whole: %s", error)
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("config-inited", configure, priority=900)
+    app.connect("html-page-context", drop_scripts, priority=999)
+    app.connect("build-finished", lighten)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,47 @@
+"""What search engines, link previews and phones want to know: a description per page, a sitemap, and markup mended."""
+import html
+import re
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from docutils import nodes
+
+
+def description(doctree):
+    """Return the first paragraph of a page as plain text of at most 160 characters, or an empty string."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        if not list(paragraph.findall(nodes.image)) and (words := " ".join(paragraph.astext().split())):
+            return words if len(words) <= 160 else words[:157].rsplit(" ", 1)[0] + "..."
+    return ""
+
+
+def add_metadata(app, pagename, templatename, context, doctree):
+    """Give a page its description and the four Open Graph tags that a link preview reads."""
+    if doctree is None:
+        return
+    base = (app.config.html_baseurl or "").rstrip("/")
+    text = html.escape(description(doctree), quote=True)
+    title = html.escape(re.sub("<.*?>", "", context.get("title", "")), quote=True)
+    tags = [f'<meta name="description" content="{text}">', f'<meta property="og:title" content="{title}">',
+            f'<meta property="og:description" content="{text}">', '<meta property="og:type" content="article">']
+    if base:
+        tags.append(f'<meta property="og:url" content="{base}/{pagename}.html">')
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags) + "\n"
+
+
+def write_sitemap(app, exception):
+    """Write sitemap.xml with every page of the book."""
+    base = (app.config.html_baseurl or "").rstrip("/")
+    if exception or app.builder.format != "html" or not base:
+        return
+    pages = "".join(f"<url><loc>{escape(f'{base}/{name}.html')}</loc></url>\n" for name in sorted(app.env.found_docs))
+    Path(app.outdir, "sitemap.xml").write_text(
+        '<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
+        + pages + "</urlset>\n", encoding="utf-8")
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("html-page-context", add_metadata, priority=800)
+    app.connect("build-finished", write_sitemap)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

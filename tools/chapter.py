@@ -1,0 +1,79 @@
+"""What every chapter shares: its headings, its badge, its set-up cell and the template of a new one."""
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = ROOT / "chapters"
+
+# The sections of a chapter, in this order. A section's heading begins with its name ("The equation: ...");
+# further headings may stand between them.
+HEADINGS = [
+    "What you will be able to do",
+    "Predict first",
+    "The picture",
+    "The equation",
+    "In the open",
+    "Check by hand",
+    "The experiment",
+    "What we see",
+    "The larger run",
+    "Claims",
+    "Back to the prediction",
+    "Explore",
+    "Where it fails",
+    "Exercises",
+    "Summary",
+    "References",
+]
+
+BADGE = (
+    "[![Open this chapter in Colab](../_static/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{repository}/blob/{branch}/chapters/{name}.ipynb)"
+)
+SETUP = """\
+# Set-up, the same in every chapter: installs tlutils on Colab, does nothing slow elsewhere.
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install -q git+{url}
+import tlutils
+
+tlutils.setup("{number}")"""
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"},
+}
+SOLUTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-cell"]}
+
+
+def repository(config=ROOT / "_config.yml"):
+    """Return (url, branch) of the repository: _config.yml is the one place that holds them."""
+    text = Path(config).read_text(encoding="utf-8")
+    block = re.search(r"^repository:\n((?:[ \t]+.*\n)+)", text, re.M).group(1)
+    url = re.search(r"^\s+url:\s*(\S+)", block, re.M).group(1)
+    return url, re.search(r"^\s+branch:\s*(\S+)", block, re.M).group(1)
+
+
+def badge(name, url, branch):
+    """Return the markdown of the Colab badge of the chapter `name` (02_general_to_specific)."""
+    return BADGE.format(repository=url.removeprefix("https://github.com/"), branch=branch, name=name)
+
+
+def setup_cell(name, url):
+    """Return the source of the set-up cell of the chapter `name`; only its number differs between chapters."""
+    return SETUP.format(url=url, number=name[:2])
+
+
+def paths():
+    """Return the chapters' notebooks, in order."""
+    return sorted(CHAPTERS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def find(number):
+    """Return the notebook of the chapter with this number ("02", "2" or 2)."""
+    wanted = [path for path in paths() if str(number).isdigit() and path.name.startswith(f"{int(number):02d}_")]
+    if len(wanted) != 1:
+        have = ", ".join(path.name[:2] for path in paths()) or "none yet"
+        raise SystemExit(f"CH must be the number of one chapter, got {number!r}; there are: {have}")
+    return wanted[0]

@@ -1,0 +1,24 @@
+"""Write the exact versions of this environment to requirements.lock:  python tools/freeze.py  (make freeze)
+
+A lock belongs to one platform and one Python: it answers "with what did this work?". Install from it with
+    make book REQUIREMENTS=requirements.lock
+"""
+import importlib.metadata
+import platform
+import re
+
+import chapter
+
+
+def lock(packages):
+    """Return the text of a lock for {name: version}; a local build tag such as +cpu goes, other indexes do not have it."""
+    pins = {re.sub(r"[-_.]+", "-", name).lower(): version.split("+")[0] for name, version in packages.items()}
+    lines = [f"{name}=={version}" for name, version in sorted(pins.items()) if name not in ("tlutils", "pip")]
+    made = f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}. Written by `make freeze`."
+    return "\n".join([made, *lines]) + "\n"
+
+
+if __name__ == "__main__":
+    path = chapter.ROOT / "requirements.lock"
+    path.write_text(lock({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}), encoding="utf-8")
+    print(f"{path.name}: {len(path.read_text(encoding='utf-8').splitlines()) - 1} packages")

@@ -1,0 +1,96 @@
+"""Begin a chapter from the template: python tools/new.py slug  (make new NAME=slug)."""
+import json
+import re
+import sys
+from pathlib import Path
+
+import chapter
+import normalise
+
+# One entry per cell: ("m", markdown), ("c", code), ("solution", code), ("claim", code), ("setup", "").
+TEMPLATE = [
+    ("m", "# {title}\n\n**The thesis of the chapter in one sentence: what transfers, when, and how we will know.**"),
+    ("m", "{badge}\n\n*About 3 minutes on two CPU cores, 1 minute on a GPU.*"),
+    ("m", "## What you will be able to do\n\n- *derive* ...\n- *build* ...\n- *decide* ..."),
+    ("m", "Run this cell first. It says where the chapter runs and how long it will take."),
+    ("setup", ""),
+    ("m", "## Predict first\n\nA question that the experiment will answer. Write your answer down before you read on.\n\n"
+          "- **A.** The first tempting answer.\n- **B.** The second tempting answer.\n- **C.** The third tempting answer."),
+    ("m", "## The picture\n\nThe idea in one drawing, before any symbol."),
+    ("c", "import matplotlib.pyplot as plt\n\nfig, ax = plt.subplots(figsize=(5, 2.5))\nax.plot([0, 1], [0, 1])\n"
+          "ax.set(xlabel=\"input (unit)\", ylabel=\"output (unit)\")\nplt.show()\n"
+          "# alt: What the figure shows, in one or two sentences, for a reader who cannot see it."),
+    ("m", "## The equation\n\n$$y = f(x;\\theta)$$\n\n| symbol | meaning | shape | in code |\n|---|---|---|---|\n"
+          "| $x$ | an input | $(n, d)$ | `x` |"),
+    ("m", "## In the open\n\nThe algorithm in at most 25 lines that read like the equation."),
+    ("c", "def f(x, theta):\n    return x * theta"),
+    ("m", "## Check by hand\n\nFirst a case whose answer is known, then equality with the packaged twin."),
+    ("c", "f(2, 3)"),
+    ("m", "## The experiment\n\nSmall, over several seeds. Say what to expect before the cell and what was seen after it."),
+    ("c", "scores = [f(seed, 1) for seed in range(3)]"),
+    ("m", "## What we see\n\nOne figure, one message: what you see, and what would have proved it wrong."),
+    ("m", "## The larger run\n\nThe recorded run beside the paper's number."),
+    ("m", "## Claims\n\nCoarse statements that hold for every seed, on CPU and GPU."),
+    ("claim", "from tlutils.results import claim\n\nclaim(\"scores grow with the seed\", scores == sorted(scores))"),
+    ("m", "## Back to the prediction\n\nWhich answer was right, and why the others tempt."),
+    ("m", "## Explore\n\nA slider over the chapter's main idea."),
+    ("m", "## Where it fails\n\nA case where the method does not work, shown."),
+    ("m", "## Exercises\n\n### Exercise 1\n\nA question whose answer is a cell."),
+    ("solution", "# @title Solution\nf(3, 4)"),
+    ("m", "### Exercise 2\n\nA question whose answer is a cell."),
+    ("solution", "# @title Solution\nf(4, 5)"),
+    ("m", "### Exercise 3\n\nA question whose answer is a cell."),
+    ("solution", "# @title Solution\nf(5, 6)"),
+    ("m", "## Summary\n\n1. First line.\n2. Second line.\n3. Third line.\n4. Fourth line.\n5. Fifth line."),
+    ("m", "## References\n\n- Author (year). Title. Venue. [link](https://example.org)"),
+]
+
+
+def notebook(name, url, branch):
+    """Return the template as a notebook for the chapter `name` (04_slug)."""
+    title = name[3:].replace("_", " ").capitalize()
+    cells = []
+    for kind, source in TEMPLATE:
+        if kind == "m":
+            if source.startswith(("# {title}", "{badge}")):
+                source = source.format(title=title, badge=chapter.badge(name, url, branch))
+            cells.append({"cell_type": "markdown", "metadata": {}, "source": source})
+            continue
+        tags = {"claim": {"tags": ["nbval-check-output"]}, "setup": {"tags": ["setup", "volatile"]}, "solution": chapter.SOLUTION}
+        source = chapter.setup_cell(name, url) if kind == "setup" else source
+        cells.append({"cell_type": "code", "metadata": json.loads(json.dumps(tags.get(kind, {}))), "source": source,
+                      "execution_count": None, "outputs": []})
+    return {"cells": cells, "metadata": chapter.METADATA, "nbformat": 4, "nbformat_minor": 5}
+
+
+def add_to_toc(text, name):
+    """Return _toc.yml with the chapter added after the last chapter, with the same indent."""
+    lines = text.splitlines()
+    last = max(i for i, line in enumerate(lines) if re.match(r"\s*- file: chapters/", line))
+    lines.insert(last + 1, lines[last].split("- file:")[0] + f"- file: chapters/{name}")
+    return "\n".join(lines) + "\n"
+
+
+def main(slug, root=chapter.ROOT):
+    """Write the chapter's notebook and its line of the table of contents; return the path."""
+    slug = slug.strip().lower().replace("-", "_").replace(" ", "_")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", slug):
+        raise SystemExit(f"NAME must be a slug such as gradient_reversal, got {slug!r}")
+    root = Path(root)
+    numbers = [int(path.name[:2]) for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb")]
+    if any(path.name[3:-6] == slug for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb")):
+        raise SystemExit(f"there is already a chapter {slug}")
+    name = f"{max(numbers, default=0) + 1:02d}_{slug}"
+    path = root / "chapters" / f"{name}.ipynb"
+    url, branch = chapter.repository(root / "_config.yml")
+    toc = root / "_toc.yml"
+    path.write_bytes(normalise.to_bytes(normalise.normalise(notebook(name, url, branch))))
+    toc.write_text(add_to_toc(toc.read_text(encoding="utf-8"), name), encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1]:
+        raise SystemExit("usage: make new NAME=slug")
+    made = main(sys.argv[1])
+    print(f"{made.relative_to(chapter.ROOT)}: write it in JupyterLab, then  make run CH={made.name[:2]}")

@@ -1,0 +1,54 @@
+"""Say in one line why the environment cannot be made here, before anything is installed. Runs on any Python 3."""
+import os
+import shutil
+import sys
+
+OLDEST = (3, 10)
+
+
+def problem(version, free_gb, needed_gb, has_venv, installer):
+    """Return the one line that says what is in the way, or None."""
+    if tuple(version[:2]) < OLDEST:
+        return (
+            "Python %d.%d is too old: the book needs %d.%d or newer. Name one that you have:  make book PYTHON=python3.12"
+            % (version[0], version[1], OLDEST[0], OLDEST[1])
+        )
+    if free_gb < needed_gb:
+        return (
+            "Too little disk: the environment needs about %.0f GB free here and there are %.1f. With a CPU-only torch "
+            "2 GB are enough:  make book TORCH=cpu" % (needed_gb, free_gb)
+        )
+    if installer == "pip" and not has_venv:
+        return (
+            "This Python cannot make a virtual environment (ensurepip is missing). On Debian and Ubuntu:  "
+            "apt install python3-venv   or install uv, which needs none."
+        )
+    return None
+
+
+def has_venv():
+    """Return whether this Python can make a virtual environment that holds pip."""
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def main(folder, installer, torch):
+    """Print the problem, if there is one, and return the exit status."""
+    # CUDA builds of torch unpack to about 6 GB and are downloaded to the same disk first; a CPU-only one is 1 GB.
+    needed = 2.0 if torch == "cpu" else 8.0
+    if os.path.isdir(os.path.join(folder, ".venv", "share", "jupyter")):
+        needed = 0.5  # an environment is there: this is an update
+    free = shutil.disk_usage(folder).free / 1e9
+    line = problem(sys.version_info, free, needed, has_venv(), installer)
+    if line:
+        sys.stderr.write(line + "\n")
+    return 1 if line else 0
+
+
+if __name__ == "__main__":
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.exit(main(here, (sys.argv[1:] + ["pip"])[0], (sys.argv[2:] + [""])[0]))
