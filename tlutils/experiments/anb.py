@@ -89,22 +89,22 @@ def base(task: Task, config: Config, seed: int) -> nn.Sequential:
     return train_on(network(task, config, seed), task.x, task.y, config, seed)
 
 
-def transfer(source: nn.Sequential, task: Task, n: int, config: Config, seed: int, *, tune: bool) -> float:
-    """Return the test accuracy on `task` of a network whose first n layers are copied from source.
+def transfer(source: nn.Sequential, task: Task, n: int, config: Config, seed: int, *, tune: bool) -> nn.Sequential:
+    """Return a network for `task` whose first n layers are copied from source, the others trained on the task.
 
     Convention: tune=False freezes the copied layers, weights and BatchNorm statistics, and computes their output once
         (AnB, BnB); tune=True trains all layers (AnB+, BnB+). The layers above n start from the values that `seed`
-        gives, so two sources can be compared with everything else equal.
-    Errors: ValueError if n is not in 1..7.
+        gives, so two sources can be compared with everything else equal. n = 0 is the base.
+    Errors: ValueError if n is not in 0..7.
     """
-    if not 1 <= n <= N_LAYERS:
-        raise ValueError(f"n must be in 1..{N_LAYERS}, got {n}")
+    if not 0 <= n <= N_LAYERS:
+        raise ValueError(f"n must be in 0..{N_LAYERS}, got {n}")
     model = surgery.copy_layers(source, network(task, config, seed), n)
     if tune:
-        return train.evaluate(train_on(model, task.x, task.y, config, seed), task.x_test, task.y_test)
-    z, z_test = (train.features(model, x, n) for x in (task.x, task.x_test))
-    top = train_on(model[n:], z, task.y, config, seed)
-    return train.evaluate(top, z_test, task.y_test)
+        return train_on(model, task.x, task.y, config, seed)
+    surgery.freeze(model, n)
+    train_on(model[n:], train.features(model, task.x, n), task.y, config, seed)  # the slice shares its layers
+    return model
 
 
 def random_layers(task: Task, config: Config, seed: int) -> nn.Sequential:
@@ -133,7 +133,8 @@ def run(config: Config, seed: int) -> list[dict]:
             for method, donor in donors.items():
                 for plus, tune in (("", False), ("+", True))[: 1 + (config.tuned and method != "random")]:
                     start = time.perf_counter()
-                    accuracy = transfer(donor, task, n, config, upper, tune=tune)
+                    model = transfer(donor, task, n, config, upper, tune=tune)
+                    accuracy = train.evaluate(model, task.x_test, task.y_test)
                     rows += _rows(accuracy, start, method=method + plus, seed=seed, target=target, n=n)
     return rows
 
