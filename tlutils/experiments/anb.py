@@ -29,7 +29,7 @@ class Config:
     widths: tuple[int, ...] = (12, 16, 24, 24, 32, 32)
     layers: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
     targets: tuple[str, ...] = ("A", "B", "D")
-    tuned: bool = True                  # also the fine-tuned treatments, AnB+ and BnB+
+    tuned: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # the layers at which AnB+ and BnB+ are run as well
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def run(config: Config, seed: int) -> list[dict]:
         for n in config.layers:
             upper = 100 * seed + 10 + n  # seeds the fresh upper layers and the batches: the same for all donors
             for method, donor in donors.items():
-                for plus, tune in (("", False), ("+", True))[: 1 + (config.tuned and method != "random")]:
+                for plus, tune in (("", False), ("+", True))[: 1 + (n in config.tuned and method != "random")]:
                     start = time.perf_counter()
                     model = transfer(donor, task, n, config, upper, tune=tune)
                     accuracy = train.evaluate(model, task.x_test, task.y_test)
@@ -177,9 +177,9 @@ def _task(train_set, test_set) -> Task:
 GLYPHS = Config()
 LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))
 HALVES = Config("cifar100", "halves", n_classes=50, n_train=12_500, steps=800, widths=(16, 24, 32, 32, 48, 64),
-                targets=("A", "B"))
-KINDS = dataclasses.replace(HALVES, split="kinds", n_classes=30, n_train=7_500, targets=("N", "M"), tuned=False)
-FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256), "tuned": True}
+                targets=("A", "B"), tuned=(1, 3, 5, 7))
+KINDS = dataclasses.replace(HALVES, split="kinds", n_classes=30, n_train=7_500, targets=("N", "M"), tuned=())
+FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256), "tuned": Config.tuned}
 PRESETS = {
     "anb_glyphs": ("How far can layers be moved between letters, and from symbols to letters?", GLYPHS),
     "anb_cifar100_halves": ("The same on photographs: random halves of CIFAR-100", HALVES),

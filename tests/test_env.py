@@ -1,0 +1,75 @@
+"""Env: seeds that hold, a scale that is checked, a greeting that tells the truth."""
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from tlutils import env
+
+
+def draw():
+    return random.random(), np.random.rand(), torch.rand(1).item()
+
+
+def test_seed_everything_fixes_all_three_generators():
+    env.seed_everything(3)
+    first = draw()
+    env.seed_everything(3)
+    assert draw() == first
+    env.seed_everything(4)
+    assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seed_is_checked(seed):
+    with pytest.raises(ValueError, match="seed must be in"):
+        env.seed_everything(seed)
+
+
+def test_scale_argument_wins_over_environment_over_default(monkeypatch):
+    monkeypatch.delenv("TLUTILS_SCALE", raising=False)
+    assert env.scale() == "laptop"
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    assert env.scale() == "full" and env.scale("laptop") == "laptop"
+    monkeypatch.setenv("TLUTILS_SCALE", "huge")
+    with pytest.raises(ValueError, match="'huge'"):
+        env.scale()
+
+
+def test_device_is_asked_anew_and_can_be_chosen(monkeypatch):
+    monkeypatch.setenv("TLUTILS_DEVICE", "meta")
+    assert env.device().type == "meta"
+    monkeypatch.delenv("TLUTILS_DEVICE")
+    assert env.device().type == ("cuda" if torch.cuda.is_available() else env.device().type)
+
+
+def test_versions_name_what_a_number_depends_on():
+    assert {"python", "torch", "numpy", "scikit-learn"} <= set(env.versions())
+
+
+def test_calibrate_leaves_the_random_state_alone():
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    assert env.calibrate() > 0 and torch.equal(torch.get_rng_state(), state)
+
+
+def test_setup_prints_device_scale_minutes_and_memory(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(env, "RESULTS", tmp_path)
+    monkeypatch.setattr(env, "calibrate", lambda: 0.2)
+    monkeypatch.setenv("TLUTILS_DEVICE", "cpu")
+    monkeypatch.setenv("TLUTILS_SCALE", "laptop")
+    env.setup("02")
+    assert "no recorded run" in capsys.readouterr().out
+    run = {"minutes": 2.0, "calibration_s": 0.1, "memory_gb": 1.26}
+    (tmp_path / "chapters.json").write_text(json.dumps({"02": {"laptop/cpu": run}}))
+    env.setup("02")
+    out = capsys.readouterr().out
+    assert "about 4 min" in out and "about 1.3 GB" in out and "scale:  laptop" in out  # this machine is half as fast
+
+
+@pytest.mark.parametrize("chapter", [2, "2", "two"])
+def test_setup_wants_two_digits(chapter):
+    with pytest.raises(ValueError, match="two digits"):
+        env.setup(chapter)
