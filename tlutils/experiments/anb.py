@@ -179,7 +179,8 @@ LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))
 HALVES = Config("cifar100", "halves", n_classes=50, n_train=12_500, steps=800, widths=(16, 24, 32, 32, 48, 64),
                 targets=("A", "B"), tuned=(1, 3, 5, 7))
 KINDS = dataclasses.replace(HALVES, split="kinds", n_classes=30, n_train=7_500, targets=("N", "M"), tuned=())
-FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256), "tuned": Config.tuned}
+FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256),
+        "tuned": Config.tuned}
 PRESETS = {
     "anb_glyphs": ("How far can layers be moved between letters, and from symbols to letters?", GLYPHS),
     "anb_cifar100_halves": ("The same on photographs: random halves of CIFAR-100", HALVES),
