@@ -46,7 +46,7 @@ def load_real(name: str, root: str | Path | None = None, download: bool = False)
         return _dataset(name, _read(path, line), f"{path} is not the data set {name}", f"Delete it, then run {line}")
     raw = base / KNOWN[name][1]
     if not raw.exists() and not download:
-        raise FileNotFoundError(f"{path.name} was looked for in {base} and is not there. This line downloads it: {line}")
+        raise FileNotFoundError(f"{path.name} was looked for in {base} and is not there. To download it: {line}")
     complaint, remedy = f"{raw} is incomplete or altered", f"Delete this folder, then run {line}"
     arrays = _convert(name, base, download, complaint, remedy)
     dataset = _dataset(name, arrays, complaint, remedy)
