@@ -98,6 +98,7 @@ def test_batches_augment_with_their_own_generator():
     (lambda x, y: train.adamw(small().parameters(), 0, 5), "lr must be > 0"),
     (lambda x, y: train.evaluate(small(), x, y[:3]), "same length"),
     (lambda x, y: train.evaluate(small(), x, y + 1), "labels must be in 0..1, got 1..2"),
+    (lambda x, y: run(small(), x=x, y=y + 5), "labels must be in 0..1, got 5..6; data.select_classes"),
     (lambda x, y: train.predict(small(), x[:0]), "must not be empty"),
     (lambda x, y: train.features(small(), x, 3), "n must be in 0..2"),
 ])

@@ -42,9 +42,14 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
 
 
 def classify(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """The loss of ordinary classification: mean cross-entropy of model(x) and labels y, for batch = (x, y)."""
+    """Return the loss of ordinary classification: mean cross-entropy of model(x) and labels y, for batch = (x, y).
+
+    Errors: ValueError if a label has no column in the model's output.
+    """
     x, y = batch
-    return F.cross_entropy(model(x), y)
+    scores = model(x)
+    _check_labels(y, scores.shape[1])
+    return F.cross_entropy(scores, y)
 
 
 def batches(x: Tensor, y: Tensor, batch_size: int, steps: int, seed: int,
@@ -112,8 +117,7 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1000) -> 
     if len(x) != len(y):
         raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)}")
     scores = predict(model, x, batch_size)
-    if y.min() < 0 or y.max() >= scores.shape[1]:
-        raise ValueError(f"labels must be in 0..{scores.shape[1] - 1}, got {int(y.min())}..{int(y.max())}")
+    _check_labels(y, scores.shape[1])
     return (scores.argmax(1) == y).float().mean().item()
 
 
@@ -128,6 +132,12 @@ def features(model: nn.Sequential, x: Tensor, n: int | None = None, batch_size: 
     if not 0 <= n <= len(model):
         raise ValueError(f"n must be in 0..{len(model)}, got {n}")
     return predict(model[:n], x, batch_size)
+
+
+def _check_labels(y: Tensor, k: int) -> None:
+    low, high = (int(bound) for bound in torch.aminmax(y))
+    if low < 0 or high >= k:
+        raise ValueError(f"labels must be in 0..{k - 1}, got {low}..{high}; data.select_classes numbers them from 0")
 
 
 def _check_finite(losses: list[Tensor]) -> None:
