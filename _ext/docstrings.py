@@ -1,7 +1,7 @@
 """Show the package's docstrings as they are written: a first paragraph, then parts such as `Shapes: ...`.
 
-The parts become a field list. What they say is plain text with equations in it (x * y, |x|, loss_), so the characters that
-reStructuredText would take for markup are protected; only `code` between backquotes is markup.
+The parts become a field list. What they say is plain text with equations in it (x * y, |x|, loss_), so the characters
+that reStructuredText would take for markup are protected; only `code` between backquotes is markup.
 """
 import re
 

@@ -1,7 +1,7 @@
 """Let the built site need no other host, and carry no script or icon that no page uses.
 
-Jupyter Book adds every script of `_static` to every page, so the vendored files live in `_vendor`, which becomes a second static
-folder after Jupyter Book has looked.
+Jupyter Book adds every script of `_static` to every page, so the vendored files live in `_vendor`, which becomes a
+second static folder after Jupyter Book has looked.
 """
 import re
 from pathlib import Path

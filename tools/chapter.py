@@ -42,7 +42,8 @@ tlutils.setup("{number}")"""
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"},
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python",
+                      "pygments_lexer": "ipython3"},
 }
 SOLUTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-cell"]}
 

@@ -11,7 +11,7 @@ import chapter
 
 
 def lock(packages):
-    """Return the text of a lock for {name: version}; a local build tag such as +cpu goes, other indexes do not have it."""
+    """Return the text of a lock for {name: version}; a build tag such as +cpu goes, other indexes do not have it."""
     pins = {re.sub(r"[-_.]+", "-", name).lower(): version.split("+")[0] for name, version in packages.items()}
     lines = [f"{name}=={version}" for name, version in sorted(pins.items()) if name not in ("tlutils", "pip")]
     made = f"# Python {platform.python_version()}, {platform.system()} {platform.machine()}. Written by `make freeze`."

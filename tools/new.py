@@ -1,5 +1,4 @@
 """Begin a chapter from the template: python tools/new.py slug  (make new NAME=slug)."""
-import json
 import re
 import sys
 from pathlib import Path
@@ -14,8 +13,8 @@ TEMPLATE = [
     ("m", "## What you will be able to do\n\n- *derive* ...\n- *build* ...\n- *decide* ..."),
     ("m", "Run this cell first. It says where the chapter runs and how long it will take."),
     ("setup", ""),
-    ("m", "## Predict first\n\nA question that the experiment will answer. Write your answer down before you read on.\n\n"
-          "- **A.** The first tempting answer.\n- **B.** The second tempting answer.\n- **C.** The third tempting answer."),
+    ("m", "## Predict first\n\nA question that the experiment will answer. Write your answer down before you read on."
+          "\n\n- **A.** The first tempting answer.\n- **B.** The second one.\n- **C.** The third one."),
     ("m", "## The picture\n\nThe idea in one drawing, before any symbol."),
     ("c", "import matplotlib.pyplot as plt\n\nfig, ax = plt.subplots(figsize=(5, 2.5))\nax.plot([0, 1], [0, 1])\n"
           "ax.set(xlabel=\"input (unit)\", ylabel=\"output (unit)\")\nplt.show()\n"
@@ -26,7 +25,7 @@ TEMPLATE = [
     ("c", "def f(x, theta):\n    return x * theta"),
     ("m", "## Check by hand\n\nFirst a case whose answer is known, then equality with the packaged twin."),
     ("c", "f(2, 3)"),
-    ("m", "## The experiment\n\nSmall, over several seeds. Say what to expect before the cell and what was seen after it."),
+    ("m", "## The experiment\n\nSmall, over several seeds. Say what to expect before a cell, what was seen after it."),
     ("c", "scores = [f(seed, 1) for seed in range(3)]"),
     ("m", "## What we see\n\nOne figure, one message: what you see, and what would have proved it wrong."),
     ("m", "## The larger run\n\nThe recorded run beside the paper's number."),
@@ -44,6 +43,8 @@ TEMPLATE = [
     ("m", "## Summary\n\n1. First line.\n2. Second line.\n3. Third line.\n4. Fourth line.\n5. Fifth line."),
     ("m", "## References\n\n- Author (year). Title. Venue. [link](https://example.org)"),
 ]
+METADATA = {"claim": {"tags": ["nbval-check-output"]}, "setup": {"tags": ["setup", "volatile"]},
+            "solution": chapter.SOLUTION}
 
 
 def notebook(name, url, branch):
@@ -56,9 +57,8 @@ def notebook(name, url, branch):
                 source = source.format(title=title, badge=chapter.badge(name, url, branch))
             cells.append({"cell_type": "markdown", "metadata": {}, "source": source})
             continue
-        tags = {"claim": {"tags": ["nbval-check-output"]}, "setup": {"tags": ["setup", "volatile"]}, "solution": chapter.SOLUTION}
         source = chapter.setup_cell(name, url) if kind == "setup" else source
-        cells.append({"cell_type": "code", "metadata": json.loads(json.dumps(tags.get(kind, {}))), "source": source,
+        cells.append({"cell_type": "code", "metadata": METADATA.get(kind, {}), "source": source,
                       "execution_count": None, "outputs": []})
     return {"cells": cells, "metadata": chapter.METADATA, "nbformat": 4, "nbformat_minor": 5}
 

@@ -2,13 +2,13 @@
 
 What happens to a notebook
 - keys sorted, indent 1, one trailing newline; ids are made from the cells' content; empty cells go.
-- metadata: only what the book reads stays (tags, mystnb, jupyter, cellView, numbers); kernel versions, times and widget state go.
+- metadata: only what the book reads stays (tags, mystnb, jupyter, cellView, numbers); versions, times, widgets go.
 - text: stderr and progress bars go, memory addresses become 0x0, lines overwritten by a carriage return go.
 - execution counts become 1..n (cells that never ran keep none).
 - PNG: flattened on white, without metadata, as a palette of at most 256 colours where the eye sees no difference.
 - `# alt: ...` at the end of a cell is copied to where the book looks for it, metadata mystnb.image.alt.
-- with a previous version (make run): a cell tagged `volatile`, such as one that prints run times, keeps its stored text when
-  nothing but numbers changed, and a picture with the same pixels keeps its stored bytes.
+- with a previous version (make run): a cell tagged `volatile`, such as one that prints run times, keeps its stored
+  text when nothing but numbers changed, and a picture with the same pixels keeps its stored bytes.
 Doing it twice changes nothing more.
 """
 import base64
@@ -60,7 +60,7 @@ def chunks(png):
 
 
 def is_canonical(png):
-    """Return whether clean_png has already been here; such bytes stay, whatever this machine's zlib would make of them."""
+    """Return whether clean_png has been here; such bytes stay, whatever this machine's zlib would make of them."""
     parts = chunks(png)
     if not {name for name, _ in parts} <= PLAIN_CHUNKS or parts[0][1][9] not in (2, 3):
         return False
@@ -91,7 +91,8 @@ def clean_png(png):
     picture = Image.alpha_composite(white, picture).convert("RGB")
     exact = np.asarray(picture)
     if picture.getcolors(256) is None:
-        reduced = picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).convert("RGB")
+        reduced = picture.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+        reduced = reduced.convert("RGB")
         error = np.abs(exact.astype(np.int16) - np.asarray(reduced))
         if np.sqrt((error.astype(float) ** 2).mean()) < 2.5 and np.quantile(error, 0.999) <= 20:
             exact = np.asarray(reduced)
@@ -145,7 +146,8 @@ def merge_streams(outputs):
 
 def masked(outputs):
     """Return outputs with every number masked, to see whether anything else changed."""
-    return NUMBER.sub("#", json.dumps([{k: v for k, v in o.items() if k != "execution_count"} for o in outputs], sort_keys=True))
+    kept = [{key: value for key, value in output.items() if key != "execution_count"} for output in outputs]
+    return NUMBER.sub("#", json.dumps(kept, sort_keys=True))
 
 
 def clean_metadata(cell, source):

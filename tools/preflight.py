@@ -10,13 +10,13 @@ def problem(version, free_gb, needed_gb, has_venv, installer):
     """Return the one line that says what is in the way, or None."""
     if tuple(version[:2]) < OLDEST:
         return (
-            "Python %d.%d is too old: the book needs %d.%d or newer. Name one that you have:  make book PYTHON=python3.12"
-            % (version[0], version[1], OLDEST[0], OLDEST[1])
+            "Python {}.{} is too old: the book needs {}.{} or newer. Name one that you have:  "
+            "make book PYTHON=python3.12".format(version[0], version[1], *OLDEST)
         )
     if free_gb < needed_gb:
         return (
-            "Too little disk: the environment needs about %.0f GB free here and there are %.1f. With a CPU-only torch "
-            "2 GB are enough:  make book TORCH=cpu" % (needed_gb, free_gb)
+            "Too little disk: the environment needs about {:.0f} GB free here and there are {:.1f}. "
+            "With a CPU-only torch 2 GB are enough:  make book TORCH=cpu".format(needed_gb, free_gb)  # noqa: UP032
         )
     if installer == "pip" and not has_venv:
         return (

@@ -1,6 +1,6 @@
 """Move the book to another repository:  python tools/repo.py https://github.com/owner/name  (make repo URL=...)
 
-_config.yml holds the address; the chapters' badges and set-up cells, pyproject.toml, CITATION.cff and README.md are derived from it.
+_config.yml holds the address; the chapters' badges and set-up cells, pyproject, CITATION.cff and README.md follow it.
 """
 import json
 import re

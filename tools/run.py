@@ -1,7 +1,7 @@
 """Execute one chapter in place and record what it took:  python tools/run.py 02  (make run CH=02)
 
-The notebook is written only if every cell ran. At the larger scale (TLUTILS_SCALE=full) the stored chapter stays as it is and
-the executed copy goes to _build/full/.
+The notebook is written only if every cell ran. At the larger scale (TLUTILS_SCALE=full) the stored chapter stays as it
+is and the executed copy goes to _build/full/.
 """
 import datetime
 import json
@@ -23,7 +23,7 @@ print(_peak, _t.cuda.max_memory_allocated() / 1e9 if _t.cuda.is_available() else
 
 def execute(nb, folder):
     """Execute a notebook (nbformat node) in `folder`; return (minutes, peak memory in GB)."""
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name in the home folder
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel before one of the home folder
     code = [cell for cell in nb.cells if cell.cell_type == "code"]
     done = []
 

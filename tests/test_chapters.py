@@ -1,0 +1,332 @@
+"""The chapters as stored: template, rhythm, figures, solutions, and numbers in prose that come from outputs."""
+import base64
+import json
+import re
+import statistics
+
+import chapter
+import normalise
+import pytest
+
+PATHS = chapter.paths()
+every_chapter = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+HTML = {"details", "summary", "br", "sub", "sup", "b", "i", "em", "strong"}
+UNIT = r"%|percent\b|per cent\b|(?:percentage )?points?\b"
+PROSE_NUMBER = re.compile(rf"(?<![\w.,])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?(?![\d]|\.\d)(\s?(?:{UNIT}))?")
+REFERENCE = re.compile(r"(?:[Ss]ections?|[Ee]qs?\.?|[Ee]quations?|[Ff]igs?\.?|[Ff]igures?|[Tt]ables?|[Cc]hapters?|"
+                       r"[Vv]ersion|CC BY|Python|arXiv:?)\s*$")
+ANY_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+def load(path):
+    """Return the cells of a notebook with their sources as strings."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [cell | {"source": normalise.text(cell["source"])} for cell in cells]
+
+
+def code_cells(cells):
+    """Return the code cells."""
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def tags(cell):
+    """Return the tags of a cell."""
+    return cell["metadata"].get("tags", [])
+
+
+def is_solution(cell):
+    """Return whether a cell is a folded solution."""
+    return cell["cell_type"] == "code" and cell["source"].startswith("# @title Solution")
+
+
+def lines_of(cell):
+    """Return the number of a cell's lines; the alternative text of its figure is not code."""
+    source = re.sub(r"^# ?alt:.*(?:\n#.*)*\s*\Z", "", cell["source"], flags=re.M)
+    return len([line for line in source.splitlines() if line.strip()])
+
+
+def printed(cell):
+    """Return the text that a cell printed or showed."""
+    parts = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        parts.append(normalise.text(output.get("text", "")) or normalise.text(data.get("text/plain", "")))
+    return "\n".join(parts)
+
+
+def images(cell):
+    """Return the PNG pictures of a cell as bytes."""
+    found = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
+    return [base64.b64decode(normalise.text(b64)) for b64 in found if b64]
+
+
+def headings(cells, level="##"):
+    """Return (index of the cell, text) of the headings of one level, fenced code left out."""
+    found = []
+    for i, cell in enumerate(cells):
+        if cell["cell_type"] == "markdown":
+            text = re.sub(r"```.*?```", "", cell["source"], flags=re.S)
+            found += [(i, line[len(level) + 1:].strip()) for line in text.splitlines() if line.startswith(level + " ")]
+    return found
+
+
+def section(cells, name):
+    """Return the cells of the section whose heading begins with `name`, up to the next required section."""
+    starts = [i for i, text in headings(cells) if text.startswith(name)]
+    later = [i for i, text in headings(cells) if any(text.startswith(h) for h in chapter.HEADINGS) and i > starts[0]]
+    return cells[starts[0]:(later or [len(cells)])[0]]
+
+
+def list_items(text):
+    """Return the items of the lists in a markdown text, first lines only."""
+    return re.findall(r"^(?:[-*]|\d+\.) +(.*)$", text, re.M)
+
+
+def plain(text):
+    """Return markdown without code, mathematics, pictures, addresses and tags: the words that a reader reads."""
+    text = re.sub(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|(?<!\\)\$[^$\n]+\$|<!--.*?-->", " ", text, flags=re.S)
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", " ", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return re.sub(r"<[^>]+>|https?://\S+", " ", text)
+
+
+def prose_numbers(text):
+    """Return the measured-looking numbers of a markdown text: those with a decimal point, a percent sign or points.
+
+    Each is (as written, value, decimals, whether it is a percentage or points).
+    """
+    text, found = plain(text), []
+    for match in PROSE_NUMBER.finditer(text):
+        whole, decimals, unit = match.groups()
+        if (decimals or unit) and not REFERENCE.search(text[:match.start()]):
+            written = whole + (decimals or "")
+            found.append((written, float(written.replace(",", "")), len(decimals or ".") - 1, bool(unit)))
+    return found
+
+
+def backed(value, decimals, percent, pool):
+    """Return whether some number of the pool, rounded to the digits written, is the value."""
+    half = 0.5 * 10**-decimals + 1e-9
+    return any(abs(x * factor - value) <= half for x in pool for factor in ((1, 100) if percent else (1,)))
+
+
+def numbers_in(text):
+    """Return all numbers of a text."""
+    return [float(number.replace(",", "")) for number in ANY_NUMBER.findall(text)]
+
+
+def published_numbers(cells):
+    """Return the values of the published records that a chapter loads."""
+    code = "\n".join(cell["source"] for cell in code_cells(cells))
+    keys = re.findall(r"published\(\s*\"([\w]+)\"", code)
+    loaded = [(chapter.ROOT / "results" / "published" / f"{key}.json").read_text(encoding="utf-8") for key in keys]
+    return [number for text in loaded for number in numbers_in(json.dumps(json.loads(text)["values"]))]
+
+
+def unbacked(cells):
+    """Return the numbers in prose that no output, no code, no published record and no declaration holds."""
+    pool = published_numbers(cells)
+    for cell in code_cells(cells):
+        pool += numbers_in(printed(cell)) + numbers_in(re.sub(r"#.*", "", cell["source"]))
+    missing, skip = [], False
+    for cell in cells:
+        if cell["cell_type"] != "markdown":
+            continue
+        text = cell["source"]
+        if heading := [h for h in chapter.HEADINGS if re.search(rf"^## {h}", text, re.M)]:
+            skip = heading[-1] == "References"
+        if skip:
+            continue
+        if "The equation" in heading:
+            text = re.sub(r"^\|.*$", "", text, flags=re.M)
+        declared = cell["metadata"].get("numbers", {})
+        for written, value, decimals, percent in prose_numbers(text):
+            if len(declared.get(written, "")) < 10 and not backed(value, decimals, percent, pool):
+                missing.append(written)
+    return missing
+
+
+def test_the_table_of_contents_names_every_chapter_and_only_chapters_that_exist():
+    toc = (chapter.ROOT / "_toc.yml").read_text(encoding="utf-8")
+    named = re.findall(r"- file: (chapters/\S+)", toc)
+    assert named, "_toc.yml names no chapter"
+    assert named == sorted(f"chapters/{path.stem}" for path in PATHS)
+    assert [int(path.stem[:2]) for path in PATHS] == list(range(1, len(PATHS) + 1))
+
+
+@every_chapter
+def test_stored_in_normal_form_and_small(path):
+    stored = path.read_bytes()
+    assert normalise.to_bytes(normalise.normalise(json.loads(stored))) == stored, "run  make normalise"
+    assert len(stored) <= 500_000, f"{len(stored)} bytes"
+
+
+@every_chapter
+def test_title_thesis_badge_and_time(path):
+    cells = load(path)
+    title, thesis = (part.strip() for part in cells[0]["source"].split("\n\n")[:2])
+    assert re.fullmatch(r"# \S.*", title)
+    assert 5 <= len(plain(thesis).split()) <= 40, "the thesis is one sentence, at most 40 words"
+    assert thesis.strip("*_ ")[-1] in ".?!"
+    url, branch = chapter.repository()
+    lines = cells[1]["source"].splitlines()
+    assert lines[0] == chapter.badge(path.stem, url, branch)
+    minutes = re.search(r"(\d+) minutes? on two CPU cores", cells[1]["source"])
+    assert minutes and "GPU" in cells[1]["source"], "say the minutes on two CPU cores and on a GPU"
+    assert int(minutes.group(1)) <= 3
+    times = chapter.ROOT / "results" / "chapters.json"
+    measured = json.loads(times.read_text()).get(path.stem[:2], {}).get("laptop/cpu") if times.exists() else None
+    if measured:
+        assert measured["minutes"] / 2.5 <= int(minutes.group(1)) <= max(1, measured["minutes"] * 2.5)
+
+
+@every_chapter
+def test_set_up_cell_is_the_same_everywhere(path):
+    first = code_cells(load(path))[0]
+    assert first["source"] == chapter.setup_cell(path.stem, chapter.repository()[0])
+    assert tags(first) == ["setup", "volatile"]
+    assert "device:" in printed(first)
+
+
+@every_chapter
+def test_sections_stand_in_the_order_of_the_template(path):
+    texts = [text for _, text in headings(load(path))]
+    found = [name for text in texts for name in chapter.HEADINGS if re.match(rf"{name}\b", text)]
+    assert found == chapter.HEADINGS
+    assert len(headings(load(path), "#")) == 1
+
+
+@every_chapter
+def test_prediction_objectives_and_summary(path):
+    cells = load(path)
+    text = {name: "\n\n".join(cell["source"] for cell in section(cells, name) if cell["cell_type"] == "markdown")
+            for name in ("What you will be able to do", "Predict first", "The equation", "Summary", "References")}
+    assert 3 <= len(list_items(text["What you will be able to do"])) <= 5
+    assert [item[:6] for item in list_items(text["Predict first"])] == ["**A.**", "**B.**", "**C.**"]
+    assert "$" in text["The equation"]
+    assert re.search(r"^\|\s*:?-", text["The equation"], re.M), "the equation has a table of symbols"
+    assert len(list_items(text["Summary"])) == 5
+    references = list_items(text["References"])
+    assert references and all("](http" in item for item in references)
+
+
+@every_chapter
+def test_every_cell_ran_in_order_without_errors(path):
+    cells = load(path)
+    assert [cell["execution_count"] for cell in code_cells(cells)] == list(range(1, len(code_cells(cells)) + 1))
+    outputs = [output for cell in code_cells(cells) for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+
+
+@every_chapter
+def test_every_code_cell_is_announced(path):
+    cells = load(path)
+    bare = [i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and cells[i - 1]["cell_type"] == "code"
+            and not is_solution(cell)]
+    assert not bare, f"cells {bare} follow a code cell without a word"
+
+
+@every_chapter
+def test_claims_are_checked_and_coarse(path):
+    cells = load(path)
+    checked = [cell for cell in code_cells(cells) if "nbval-check-output" in tags(cell)]
+    assert any(cell in checked for cell in section(cells, "Claims")), "no checked cell under Claims"
+    for cell in code_cells(cells):
+        calls = bool(re.search(r"(?<![\w.])(?:results\.|tlutils\.results\.)?claim\(", cell["source"]))
+        assert (cell in checked) == (calls and not is_solution(cell)), cell["source"][:60]
+    for cell in checked:
+        shown = printed(cell)
+        assert shown.strip(), "a claim without output checks nothing"
+        assert "DOES NOT HOLD" not in shown
+        assert not re.search(r"\d\.\d", shown), "a claim prints words, never a raw float"
+        assert {output["output_type"] for output in cell["outputs"]} == {"stream"}
+
+
+@every_chapter
+def test_exercises_have_folded_executed_solutions(path):
+    cells = load(path)
+    part = section(cells, "Exercises")
+    starts = [i for i, text in headings(part, "###") if text.startswith("Exercise")]
+    assert len(starts) >= 3
+    for start, end in zip(starts, [*starts[1:], len(part)], strict=True):
+        solutions = [cell for cell in part[start:end] if is_solution(cell)]
+        assert solutions, part[start]["source"][:60]
+        assert any(cell["outputs"] for cell in solutions), "a solution shows something"
+    for cell in code_cells(cells):
+        folded = ("hide-cell" in tags(cell), cell["metadata"].get("cellView") == "form",
+                  cell["metadata"].get("jupyter", {}).get("source_hidden") is True)
+        assert set(folded) == {is_solution(cell)}, f"folded in some places only: {cell['source'][:40]}"
+
+
+@every_chapter
+def test_figures_are_few_small_and_described(path):
+    drawn = [cell for cell in code_cells(load(path)) if images(cell) and not re.search(r"\bexplore\(", cell["source"])]
+    alts = [cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "") for cell in drawn]
+    assert all(len(images(cell)) == 1 for cell in drawn), "one figure a cell"
+    assert 1 <= len(drawn) <= 8
+    sizes = {f"cell {cell['execution_count']}": len(images(cell)[0]) for cell in drawn}
+    assert all(size <= 30_000 for size in sizes.values()), sizes
+    assert [cell["source"][:50] for cell, alt in zip(drawn, alts, strict=True) if len(alt) < 30] == []
+    assert len(set(alts)) == len(alts)
+
+
+@every_chapter
+def test_an_explorer_that_lives_on_the_page(path):
+    cells = [cell for cell in section(load(path), "Explore") if cell["cell_type"] == "code"]
+    shown = [output["data"] for cell in cells if re.search(r"\bexplore\(", cell["source"]) for output in cell["outputs"]
+             if "data" in output]
+    assert any("type=\"range\"" in normalise.text(data.get("text/html", "")) for data in shown)
+    assert all("text/plain" in data for data in shown)
+
+
+@every_chapter
+def test_rhythm(path):
+    cells = load(path)
+    sizes = sorted(lines_of(cell) for cell in code_cells(cells))
+    assert 20 <= len(sizes) <= 40, len(sizes)
+    assert sizes[-1] <= 40 and statistics.median(sizes) <= 6, sizes
+    assert sum(size < 20 for size in sizes) >= 0.9 * len(sizes), sizes
+    words = sum(len(plain(cell["source"]).split()) for cell in cells if cell["cell_type"] == "markdown")
+    assert 2000 <= words <= 3500, words
+
+
+@every_chapter
+def test_markdown_that_every_reader_renders_and_code_for_every_device(path):
+    for cell in load(path):
+        if cell["cell_type"] == "code":
+            assert ".cuda(" not in cell["source"]
+            assert max(len(line) for line in cell["source"].splitlines()) <= 120, cell["source"][:60]
+            continue
+        assert not re.search(r"```\{|^:::|\{[a-z:]+\}`", cell["source"], re.M), cell["source"][:80]
+        without = re.sub(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$", "", cell["source"], flags=re.S)
+        assert set(re.findall(r"</?([a-zA-Z]+)[ />]", without)) <= HTML, cell["source"][:80]
+        pictures = re.findall(r"!\[([^\]]*)\]\(", cell["source"])
+        assert all(alt.strip() for alt in pictures), "a picture without alternative text"
+
+
+@every_chapter
+def test_numbers_in_prose_come_from_outputs(path):
+    assert not unbacked(load(path)), "print what the prose quotes, or declare it in the cell's metadata `numbers`"
+
+
+def prose(text, **metadata):
+    """Return a notebook of one output, 0.9134, and one markdown cell."""
+    output = {"output_type": "stream", "name": "stdout", "text": "accuracy 0.9134\n"}
+    return [{"cell_type": "code", "source": "print(score)", "outputs": [output]},
+            {"cell_type": "markdown", "source": text, "metadata": metadata}]
+
+
+@pytest.mark.parametrize("text", [
+    "It reaches 91.3 %.", "It reaches 0.91.", "91 percent, see section 3.2", "costs `0.77` and $0.66$",
+    "in 3 runs of 12 images", "[a link](https://example.org/1.5)", "## References\n\n- 12.5 pages"])
+def test_prose_that_agrees_with_the_outputs_passes(text):
+    assert unbacked(prose(text)) == []
+
+
+@pytest.mark.parametrize("text, wrong", [
+    ("It reaches 91.4 %.", ["91.4"]), ("It reaches 0.92.", ["0.92"]), ("a loss of 7 points", ["7"]),
+    ("91.34 % at 0.5", ["0.5"])])
+def test_a_drifted_number_is_caught(text, wrong):
+    assert unbacked(prose(text)) == wrong
+    assert unbacked(prose(text, numbers=dict.fromkeys(wrong, "from the paper's table 1"))) == []
