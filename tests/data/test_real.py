@@ -185,6 +185,10 @@ def test_killed_while_writing(tmp_path, small, monkeypatch):
         load("mnist", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
     monkeypatch.setattr(np, "savez", whole_savez)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        load("mnist", tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
     (tmp_path / "mnist.npz.123.part").write_bytes(b"left by a process that was killed outright")
     assert same(load("mnist", tmp_path), content)
 
