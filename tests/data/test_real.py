@@ -104,14 +104,14 @@ def test_no_flipped_byte_goes_unnoticed(tmp_path, small, own):
     else:
         np.savez(path, **content)
     whole, refused = path.read_bytes(), 0
-    for i in range(0, len(whole), 3):
+    for i in range(0, len(whole), 7):
         path.write_bytes(whole[:i] + bytes([whole[i] ^ 0x15]) + whole[i + 1:])
         try:
             assert same(load("mnist", tmp_path), content), i      # a byte of the zip's small print, which is not data
         except ValueError as error:
             assert str(path) in str(error)
             refused += 1
-    assert refused > 0.5 * len(whole) / 3
+    assert refused > 0.5 * len(whole) / 7
 
 
 def test_truncated_file_is_named(tmp_path, small):
@@ -294,10 +294,7 @@ def test_cifar100_itself(real_root):
 def test_mnist_itself(real_root, tmp_path):
     if not (real_root / "MNIST" / "raw").exists():
         pytest.skip(f"there is no MNIST/raw in {real_root}")
-    try:
-        (tmp_path / "MNIST").symlink_to((real_root / "MNIST").resolve())
-    except OSError:
-        pytest.skip("this system makes no links")
+    (tmp_path / "MNIST").symlink_to((real_root / "MNIST").resolve())
     data = load("mnist", tmp_path)
     assert data.train_images.shape == (60000, 28, 28) and data.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert data.classes.tolist() == [str(d) for d in range(10)]
