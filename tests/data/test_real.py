@@ -83,8 +83,7 @@ def test_convert_once_then_read_the_cache(tmp_path, small):
     content = arrays()
     raw = write_mnist(tmp_path, content)
     assert same(load("mnist", tmp_path), content)
-    for file in raw.iterdir():
-        file.unlink()
+    (raw / "train-images-idx3-ubyte").unlink()
     again = load("mnist", tmp_path)
     assert same(again, content) and again.name == "mnist" and again.extras == {}
     assert [p.name for p in tmp_path.glob("*mnist*")] == ["mnist.npz"]
