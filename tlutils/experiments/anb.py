@@ -43,6 +43,7 @@ class Task:
 
     @property
     def n_classes(self) -> int:
+        """The number of classes, for labels 0 ... n_classes - 1."""
         return int(self.y.max()) + 1
 
 
