@@ -58,7 +58,7 @@ def chapter_map(root, up):
         rows.append([int(Path(name).name[:2]), f"[{title}]({up}{name}.ipynb)", thesis, time])
     if not rows:
         return "The first chapters are being written."
-    return table(["", "chapter", "what it shows", "runs in"], rows)
+    return table(["no.", "chapter", "what it shows", "runs in"], rows)
 
 
 def recorded_runs(root, up):

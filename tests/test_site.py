@@ -1,5 +1,6 @@
 """The built site in a real browser: no other host, no error, readable in light and dark, alive without a kernel."""
 import functools
+import gzip
 import http.server
 import os
 import re
@@ -92,10 +93,9 @@ def test_no_other_host_no_error_nothing_missing(visit, name):
     assert faults == []
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_no_sideways_scroll_on_a_phone(visit, name, mode):
-    page, _ = visit(name, width=375, mode=mode)
+def test_no_sideways_scroll_on_a_phone(visit, name):
+    page, _ = visit(name, width=375)
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
@@ -184,9 +184,7 @@ def test_every_page_says_what_it_is(visit, name):
 
 
 def test_pages_are_light(browser, address):
-    """Everything that a chapter loads, without its figures, stays under 300 kB compressed."""
-    import gzip
-
+    """What a page loads, its figures left out: 200 kB compressed, 350 kB where MathJax and its fonts draw formulas."""
     for name in PAGES:
         context = browser.new_context()
         page, loaded = context.new_page(), []
@@ -198,10 +196,11 @@ def test_pages_are_light(browser, address):
             file = SITE / unquote(path).lstrip("/")
             if file.is_file() and "_images" not in path:
                 data = file.read_bytes()
-                if path.endswith(name):
-                    data = re.sub(rb'"frames":\s*\[.*?\]|data:image/[a-z+]+;base64,[\w+/=]+', b"", data)
+                if path.endswith(name):  # the frames of explorers are figures too
+                    data = re.sub(rb"[\w+/=]{1000,}", b"", data)
                 total += len(data) if path.endswith((".woff", ".woff2")) else len(gzip.compress(data))
-        assert total <= 300_000, f"{name}: {total / 1000:.0f} kB"
+        limit = 350_000 if any("mathjax" in path for path in loaded) else 200_000
+        assert total <= limit, f"{name}: {total / 1000:.0f} kB"
 
 
 def test_sitemap_and_images_are_there():

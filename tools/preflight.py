@@ -16,7 +16,7 @@ def problem(version, free_gb, needed_gb, has_venv, installer):
     if free_gb < needed_gb:
         return (
             "Too little disk: the environment needs about {:.0f} GB free here and there are {:.1f}. "
-            "With a CPU-only torch 2 GB are enough:  make book TORCH=cpu".format(needed_gb, free_gb)  # noqa: UP032
+            "With a CPU-only torch 2 GB are enough:  make book TORCH=cpu".format(needed_gb, free_gb)
         )
     if installer == "pip" and not has_venv:
         return (
