@@ -66,11 +66,11 @@ def recorded_runs(root, up):
     rows = []
     for path in sorted(Path(root, "results").glob("[0-9][0-9]_*/*.json")):
         made = json.loads(path.read_text(encoding="utf-8"))
-        rows.append([path.parent.name[:2], f"`{made['name']}`", made["question"], f"`{made['command']}`",
-                     made["device"], f"{made['wall_s'] / 60:.1f}", made["date_utc"][:10]])
+        rows.append([path.parent.name[:2], made["question"], f"`{made['command']}`", made["device"],
+                     f"{made['wall_s'] / 60:.1f}", made["date_utc"][:10]])
     if not rows:
         return "No experiment has been recorded yet."
-    return table(["chapter", "name", "question", "command", "device", "minutes", "date"], rows)
+    return table(["chapter", "question", "command", "device", "minutes", "date"], rows)
 
 
 def chapter_times(root, up):
