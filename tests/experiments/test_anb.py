@@ -62,6 +62,7 @@ def test_run_gives_every_treatment_twice_the_same():
     assert {anb.treatment(r) for r in accuracy if r["target"] == "D"} == {
         "base", "random", "BnB", "BnB+", "DnB", "DnB+"}
     assert not any(anb.treatment(r).endswith("+") for r in anb.run(dataclasses.replace(TINY, tuned=()), seed=0))
+    assert anb.live() == anb.LIVE
     assert len(accuracy) == 3 + 2 * 2 * 7 and len({tuple(sorted(r.items())) for r in accuracy}) == len(accuracy)
     assert accuracy == [r for r in anb.run(TINY, seed=0) if r["metric"] == "accuracy"]
 
@@ -75,6 +76,20 @@ def test_random_layers_have_statistics_of_the_target(tasks):
 def test_n_is_checked(tasks):
     with pytest.raises(ValueError, match="n must be in 0..7, got 8"):
         anb.transfer(anb.network(tasks["A"], TINY, 0), tasks["B"], 8, TINY, 0, tune=False)
+
+
+def test_the_larger_scale_is_the_same_experiment_on_photographs(monkeypatch, real_root):
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    config = dataclasses.replace(anb.live(), n_train=150, steps=2, widths=TINY.widths, layers=(7,))
+    tasks = anb.tasks(config, seed=0)
+    assert list(tasks) == ["A", "B", "D"] and all(t.n_classes == 15 for t in tasks.values())
+    assert {anb.treatment(r) for r in anb.run(config, seed=0)} == {
+        "base", "random", "BnB", "BnB+", "AnB", "AnB+", "DnB", "DnB+"}
+
+
+def test_an_unknown_split_is_refused(real_root):
+    with pytest.raises(ValueError, match="split must be"):
+        anb.tasks(dataclasses.replace(anb.KINDS, split="thirds"), seed=0)
 
 
 def test_cifar_tasks_are_balanced(real_root):

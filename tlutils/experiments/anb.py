@@ -19,7 +19,8 @@ class Config:
     """One protocol for every run: the same images, steps and rates for the base and for each treatment."""
 
     source: str = "glyphs"              # data set
-    split: str = "halves"               # "halves": A, B at random (glyphs: and D, symbols); "kinds": natural, man-made
+    split: str = "halves"               # glyphs: A and B random halves of letters, D symbols
+                                        # CIFAR-100: "halves" A, B; "kinds" N, M; "three" A, B man-made, D natural
     n_classes: int = 40                 # classes of one task
     n_train: int = 5000                 # training images of one task
     n_test: int = 3000
@@ -48,7 +49,10 @@ class Task:
 
 
 def tasks(config: Config, seed: int) -> dict[str, Task]:
-    """Return the tasks of one seed: A and B alike, D of another kind (for split "kinds": N natural, M man-made)."""
+    """Return the tasks of one seed: A and B alike, D of another kind (for split "kinds": N natural, M man-made).
+
+    Errors: ValueError for an unknown split; those of `data.load` for real data.
+    """
     rng = np.random.default_rng(seed)
     if config.source == "glyphs":
         letters = rng.permutation(data.glyph_classes("letters"))[: 2 * config.n_classes]
@@ -58,17 +62,30 @@ def tasks(config: Config, seed: int) -> dict[str, Task]:
         return {name: _task(data.glyphs(list(chars), config.n_train, seed=1000 * seed + k),
                             data.glyphs(list(chars), config.n_test, seed=1000 * seed + 500 + k))
                 for k, (name, chars) in enumerate(characters.items())}
-    full = data.load(config.source)
-    parts = data.split_classes(full.classes, by="random" if config.split == "halves" else "kind", seed=seed)
-    named = zip(("A", "B") if config.split == "halves" else ("N", "M"), parts, strict=True)
+    full = data.load(config.source, download=True)
+    natural, made = data.split_classes(full.classes, by="kind", seed=seed)
+    if config.split == "halves":
+        parts = dict(zip("AB", data.split_classes(full.classes, by="random", seed=seed), strict=True))
+    elif config.split == "kinds":
+        parts = {"N": natural, "M": made}
+    elif config.split == "three":
+        shuffled = rng.permutation(made)
+        parts = {"A": shuffled[: len(made) // 2], "B": shuffled[len(made) // 2:], "D": natural}
+    else:
+        raise ValueError(f"split must be halves, kinds or three, got {config.split!r}")
     out = {}
-    for name, classes in named:
+    for name, classes in parts.items():
         classes = rng.permutation(classes)[: config.n_classes]
         images, labels = data.select_classes(full.train_images, full.train_labels, classes)
         keep = data.subset_per_class(labels, config.n_train // config.n_classes, seed)
         test = data.select_classes(full.test_images, full.test_labels, classes)
         out[name] = _task((images[keep], labels[keep]), test)
     return out
+
+
+def live() -> Config:
+    """Return what chapter 2 runs live: letters and symbols; at scale "full" photographs (CIFAR-100), wide and long."""
+    return FULL_LIVE if env.scale() == "full" else LIVE
 
 
 def network(task: Task, config: Config, seed: int) -> nn.Sequential:
@@ -176,12 +193,14 @@ def _task(train_set, test_set) -> Task:
 
 
 GLYPHS = Config()
-LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))
+LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))  # what chapter 2 runs
 HALVES = Config("cifar100", "halves", n_classes=50, n_train=12_500, steps=800, widths=(16, 24, 32, 32, 48, 64),
                 targets=("A", "B"), tuned=(1, 3, 5, 7))
 KINDS = dataclasses.replace(HALVES, split="kinds", n_classes=30, n_train=7_500, targets=("N", "M"), tuned=())
 FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256),
         "tuned": Config.tuned}
+FULL_LIVE = dataclasses.replace(LIVE, **FULL | {"source": "cifar100", "split": "three", "n_classes": 15,
+                                                "n_train": 7_500, "n_test": 1_500, "steps": 3000})
 PRESETS = {
     "anb_glyphs": ("How far can layers be moved between letters, and from symbols to letters?", GLYPHS),
     "anb_cifar100_halves": ("The same on photographs: random halves of CIFAR-100", HALVES),
