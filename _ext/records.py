@@ -93,6 +93,18 @@ def package_api(root, up):
     return "\n".join(parts)
 
 
+def sources(root):
+    """Return the files that the generated parts are made from."""
+    patterns = ("_toc.yml", "results/*.json", "results/*/*.json", "chapters/*.ipynb", "tlutils/**/*.py")
+    return sorted(os.fspath(path) for pattern in patterns for path in Path(root).glob(pattern))
+
+
+def outdated(app, env, added, changed, removed):
+    """Have the generated pages read again when a source came or went; a source that changed is noted as dependency."""
+    before, env.generated_from = getattr(env, "generated_from", None), sources(app.srcdir)
+    return sorted(getattr(env, "generated_pages", set()) & env.found_docs) if before != env.generated_from else []
+
+
 class Generated(SphinxDirective):
     """A directive whose content is markdown made by `make`; the page is read again when a source of it changes."""
 
@@ -101,10 +113,9 @@ class Generated(SphinxDirective):
     def run(self):
         """Return the nodes of the generated markdown."""
         root = Path(self.env.srcdir)
-        sources = [root / "_toc.yml", root / "results", *root.glob("results/*"), *root.glob("results/*/*.json"),
-                   *root.glob("chapters/*.ipynb"), *root.glob("tlutils/**/*.py")]
-        for path in sources:
-            self.env.note_dependency(os.fspath(path))
+        for path in sources(root):
+            self.env.note_dependency(path)
+        self.env.generated_pages = {self.env.docname, *getattr(self.env, "generated_pages", set())}
         text = type(self).make(root, "../" * self.env.docname.count("/"))
         node = nodes.container(classes=["generated"])
         lines = StringList(text.splitlines(), source=f"{self.name} of {self.env.docname}")
@@ -117,4 +128,5 @@ def setup(app):
     for name, make in {"chapter-map": chapter_map, "recorded-runs": recorded_runs, "run-times": chapter_times,
                        "package-api": package_api}.items():
         app.add_directive(name, type(name.title().replace("-", ""), (Generated,), {"make": staticmethod(make)}))
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("env-get-outdated", outdated)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
