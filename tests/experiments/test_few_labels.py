@@ -125,3 +125,20 @@ def test_guards(source):
         few_labels.trained("gently", source[0], torch.zeros(2, 1, 24, 24), torch.tensor([0, 1]), 1, SMALL, 0)
     with pytest.raises(ValueError, match="kind must be .* got 'tree'"):
         few_labels.linear_probe(np.eye(2), [0, 1], np.eye(2), [0, 1], kind="tree")
+
+
+def test_the_larger_scale_is_the_same_experiment_on_photographs(monkeypatch, real_root):
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    config = dataclasses.replace(few_labels.at_scale(few_labels.LAPTOP), n_source=120, source_steps=2, widths=(4,) * 6,
+                                 labels_per_class=(5,), steps=(2,), n_test=50, probe_layers=(2, 7))
+    names = {row["target"] for row in few_labels.run(config, seed=0)}
+    assert config.world == "photographs" and names == {"similar", "digits", "symbols", "texture"}
+    with pytest.raises(ValueError, match="no class"):
+        few_labels.pictures(config, ["unicorn"], 10, 0)
+    with pytest.raises(ValueError, match="world must be"):
+        few_labels.pictures(dataclasses.replace(config, world="sounds"), ["bark"], 10, 0)
+
+
+def test_the_laptop_scale_is_the_default(monkeypatch):
+    monkeypatch.setenv("TLUTILS_SCALE", "laptop")
+    assert few_labels.at_scale(few_labels.LIVE) is few_labels.LIVE

@@ -22,7 +22,8 @@ CHAPTER = "03_fine_tune_or_freeze"
 class Config:
     """The source network, the targets, and one protocol for all of them."""
 
-    n_source_classes: int = 60                                    # letters
+    world: str = "glyphs"                                         # or "photographs": CIFAR-100 and MNIST, 32 px, colour
+    n_source_classes: int = 60                                    # letters, or classes of CIFAR-100
     n_source: int = 6000                                          # images
     source_steps: int = 900
     n_target_classes: int = 10
@@ -35,41 +36,64 @@ class Config:
     lr: float = 3e-3
     body_lr: float = 3e-4                                         # of "fine-tune, slow body"
     partial: int = 4                                              # layers frozen in "partial"
+    widths: tuple[int, ...] = (16, 24, 32, 32, 48, 64)            # of the six convolutions
 
 
 def source(config: Config, seed: int) -> tuple[nn.Sequential, np.ndarray]:
-    """Return a network trained on the source letters of this seed, and the letters it has never seen."""
-    letters = np.random.default_rng(seed).permutation(data.glyph_classes("letters"))
-    seen, unseen = letters[: config.n_source_classes], letters[config.n_source_classes:]
-    images, labels = data.glyphs(list(seen), config.n_source, seed=seed)
+    """Return a network trained on the source classes of this seed, and the classes it has never seen."""
+    names = data.glyph_classes("letters") if config.world == "glyphs" else data.load("cifar100", download=True).classes
+    names = np.random.default_rng(seed).permutation(names)
+    seen, unseen = names[: config.n_source_classes], names[config.n_source_classes:]
+    x, y = tensors(*pictures(config, seen, config.n_source, seed))
     env.seed_everything(seed)
-    model = models.conv8(config.n_source_classes).to(env.device())
-    x, y = tensors(images, labels)
+    model = models.conv8(config.n_source_classes, x.shape[1], x.shape[2], config.widths).to(env.device())
     fit(model, x, y, config.source_steps, config, seed, list(model.parameters()))
     return model, unseen
+
+
+def pictures(config: Config, names, n: int, seed: int, *, test: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return n images (all that there are, if fewer) and labels of the named characters, or classes of CIFAR-100.
+
+    Errors: ValueError for another world than "glyphs" and "photographs", or a name that the world does not hold.
+    """
+    if config.world == "glyphs":
+        return data.glyphs(list(names), n, seed=seed)
+    if config.world != "photographs":
+        raise ValueError(f"world must be glyphs or photographs, got {config.world!r}")
+    real = data.load("cifar100", download=True)
+    if unknown := sorted(set(names) - set(real.classes)):
+        raise ValueError(f"CIFAR-100 has no class {unknown}")
+    split = (real.test_images, real.test_labels) if test else (real.train_images, real.train_labels)
+    images, labels = data.select_classes(*split, [int(np.flatnonzero(real.classes == name)[0]) for name in names])
+    keep = data.subset_per_class(labels, min(n // len(names), np.bincount(labels).min()), seed)
+    return images[keep], labels[keep]
 
 
 def target(name: str, config: Config, seed: int, unseen: np.ndarray):
     """Return (x, y, x_test, y_test) of a target with as many labelled images as it can give.
 
-    Convention: "similar" are ten letters that the source has not seen; "digits" is real handwriting; "symbols" are
-        arrows and shapes; "texture" are gratings.
+    Convention: "similar" are ten classes that the source has not seen; "digits" is real handwriting; "symbols" are
+        arrows and shapes; "texture" are gratings. Among photographs all are brought to 32 x 32 in colour.
     Errors: ValueError for another name.
     """
-    n = max(config.labels_per_class) * config.n_target_classes
-    rng = np.random.default_rng(seed + 77)
+    n, photographs = max(config.labels_per_class) * config.n_target_classes, config.world == "photographs"
+    rng, side = np.random.default_rng(seed + 77), 32 if photographs else 24
     if name == "digits":
-        digits = data.load("digits")
-        return (*tensors(digits.train_images, digits.train_labels),
-                *tensors(digits.test_images, digits.test_labels))
-    if name == "texture":
-        return (*tensors(*gratings(n, seed=1000 + seed)), *tensors(*gratings(config.n_test, seed=2000 + seed)))
-    if name not in ("similar", "symbols"):
+        digits = data.load("mnist", download=True) if photographs else data.load("digits")
+        splits = [(digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)]
+    elif name == "texture":
+        splits = [gratings(n, seed=1000 + seed, side=side), gratings(config.n_test, seed=2000 + seed, side=side)]
+    elif name in ("similar", "symbols"):
+        pool = unseen if name == "similar" else data.glyph_classes("symbols")
+        chosen = rng.permutation(pool)[: config.n_target_classes]
+        draw = dataclasses.replace(config, world="glyphs") if name == "symbols" else config
+        splits = [pictures(draw, chosen, n, 1000 + seed), pictures(draw, chosen, config.n_test, 2000 + seed, test=True)]
+    else:
         raise ValueError(f"target must be similar, digits, symbols or texture, got {name!r}")
-    pool = unseen if name == "similar" else data.glyph_classes("symbols")
-    characters = list(rng.permutation(pool)[: config.n_target_classes])
-    return (*tensors(*data.glyphs(characters, n, seed=1000 + seed)),
-            *tensors(*data.glyphs(characters, config.n_test, seed=2000 + seed)))
+    both = [tensors(*split) for split in splits]
+    if photographs:
+        both = [(F.interpolate(x.expand(-1, 3, -1, -1), side, mode="bilinear"), y) for x, y in both]
+    return (*both[0], *both[1])
 
 
 def probe_features(model: nn.Sequential, x: torch.Tensor, n: int) -> np.ndarray:
@@ -108,7 +132,7 @@ def trained(how: str, pretrained: nn.Sequential, x, y, steps: int, config: Confi
     if how not in ("scratch", "fine-tune", "slow body", "partial"):
         raise ValueError(f"how must be scratch, fine-tune, slow body or partial, got {how!r}")
     env.seed_everything(seed)
-    model = models.conv8(int(y.max()) + 1).to(x.device)
+    model = models.conv8(int(y.max()) + 1, x.shape[1], x.shape[2], config.widths).to(x.device)
     if how != "scratch":
         surgery.copy_layers(pretrained, model, len(model) - 1)
     if how == "partial":
@@ -122,7 +146,8 @@ def run(config: Config, seed: int) -> list[dict]:
     rows = []
     pretrained, unseen = source(config, seed)
     env.seed_everything(seed + 1)
-    noise = models.conv8(2).to(env.device()).eval()
+    channels, side = (3, 32) if config.world == "photographs" else (1, 24)
+    noise = models.conv8(2, channels, side, config.widths).to(env.device()).eval()
     for name in config.targets:
         x, y, x_test, y_test = target(name, config, seed, unseen)
         labels = y.cpu().numpy()
@@ -166,6 +191,12 @@ def _row(method: str, metric: str, value: float, keys: dict) -> dict:
     return {"method": method, **keys, "metric": metric, "value": round(value, 5), "unit": "fraction"}
 
 
+def at_scale(config: Config) -> Config:
+    """Return config itself, or at scale "full" the same experiment on photographs with a wider and longer network."""
+    return dataclasses.replace(config, **FULL) if env.scale() == "full" else config
+
+
+FULL = {"world": "photographs", "n_source": 30_000, "source_steps": 8000, "widths": (64, 96, 128, 128, 192, 256)}
 LAPTOP = Config()
 LIVE = dataclasses.replace(LAPTOP, targets=("similar", "texture"), labels_per_class=(5, 100), steps=(150, 300))
 PRESETS = {"labels_per_class": ("When does a probe suffice, and when does fine-tuning pay?", LAPTOP)}
