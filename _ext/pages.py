@@ -46,7 +46,6 @@ MENDED = [
     (r'(<summary) aria-label="Toggle hidden content"', r"\1"),
     (r'(<div id="pst-primary-sidebar" class="[^"]*")>', r'\1 role="complementary" aria-label="Book">'),
     (r'(<div id="jb-print-docs-body"[^>]*>\s*)<h1>(.*?)</h1>', r'\1<div class="h1">\2</div>'),  # one h1 a page
-    (r'(<div class="pst-scrollable-table-container")>', r'\1 tabindex="0">'),  # what scrolls can be reached by keys
     (r' role="doc-biblioentry"', ""),
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
 ]

@@ -180,7 +180,7 @@ def test_title_thesis_badge_and_time(path):
     if measured:
         told = int(minutes.group(1))
         assert measured["minutes"] / 2.5 <= told <= max(1, measured["minutes"] * 2.5), (
-            f"the page says {told} min, results/chapters.json {measured['minutes']}: correct one, or run it undisturbed")
+            f"the page says {told} min, results/chapters.json {measured['minutes']}: correct one, or run undisturbed")
 
 
 @every_chapter
