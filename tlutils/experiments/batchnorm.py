@@ -97,9 +97,11 @@ def feature_change(before: nn.Sequential, after: nn.Sequential, x: Tensor) -> fl
 
 
 def source_test(config: Config, seed: int) -> tuple[Tensor, Tensor]:
-    """Return new images of the letters that the source network of this seed was trained on."""
-    letters = np.random.default_rng(seed).permutation(data.glyph_classes("letters"))[: config.letters.n_source_classes]
-    return few_labels.tensors(*data.glyphs(list(letters), config.n_source_test, seed=3000 + seed))
+    """Return new images of the classes that the source network of this seed was trained on."""
+    letters = config.letters.world == "glyphs"
+    names = data.glyph_classes("letters") if letters else data.load("cifar100", download=True).classes
+    seen = np.random.default_rng(seed).permutation(names)[: config.letters.n_source_classes]
+    return few_labels.tensors(*few_labels.pictures(config.letters, seen, config.n_source_test, 3000 + seed, test=True))
 
 
 def run(config: Config, seed: int) -> list[dict]:
