@@ -121,7 +121,7 @@ def test_ci_runs_the_same_command_as_a_reader():
     script = ROOT / ".ci" / "run"
     text = script.read_text(encoding="utf-8")
     assert os.access(script, os.X_OK) and text.startswith("#!/usr/bin/env bash")
-    assert "set -euo pipefail" in text and "make test" in text and "CI=true" in text
+    assert "set -euo pipefail" in text and text.splitlines()[-1] == "make test" and "CI=true" in text
 
 
 def test_references_are_complete():

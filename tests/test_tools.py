@@ -58,7 +58,7 @@ def notebook(*cells):
     """Return a notebook of code cells given as (source, outputs, metadata)."""
     code = [{"cell_type": "code", "id": f"random{i}", "source": source, "outputs": outputs, "metadata": metadata,
              "execution_count": 7 + i} for i, (source, outputs, metadata) in enumerate(cells)]
-    return {"cells": code, "metadata": {"language_info": {"version": "3.99.1"}, "widgets": {}},
+    return {"cells": code, "metadata": {"language_info": {"name": "python", "version": "3.99.1"}, "widgets": {}},
             "nbformat": 4, "nbformat_minor": 5}
 
 
@@ -106,6 +106,17 @@ def test_an_unchanged_run_again_gives_unchanged_bytes():
     assert normalise.to_bytes(normalise.normalise(again, json.loads(stored))) == stored
     again["cells"][0]["outputs"][0]["text"] = "c"
     assert normalise.to_bytes(normalise.normalise(again, json.loads(stored))) != stored
+
+
+def test_a_picture_with_the_same_pixels_keeps_its_stored_bytes():
+    rgb = io.BytesIO()
+    Image.fromarray(few_colours()).save(rgb, "png", compress_level=0)  # the same picture by another compressor
+    stored = normalise.normalise(notebook(("plot()", [figure(rgb.getvalue())], {})))
+    b64 = base64.b64encode(rgb.getvalue()).decode()
+    assert stored["cells"][0]["outputs"][0]["data"]["image/png"] == b64
+    again = notebook(("plot()", [figure(png(few_colours(), Software="x"))], {}))
+    assert normalise.normalise(again, stored) != normalise.normalise(again)
+    assert normalise.normalise(again, stored) == stored
 
 
 def test_cell_ids_are_unique_even_for_equal_cells():
