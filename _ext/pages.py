@@ -40,6 +40,15 @@ def write_sitemap(app, exception):
         + pages + "</urlset>\n", encoding="utf-8")
 
 
+def hide_alt_comments(app, doctree):
+    """Leave the comment `# alt: ...` out of the code that a page shows: its text stands in the figure itself."""
+    for block in doctree.findall(nodes.literal_block):
+        source = re.sub(r"\n# ?alt:.*(?:\n#.*)*\s*\Z", "", block.astext())
+        if source != block.astext():
+            block.rawsource, block.children = source, []
+            block += nodes.Text(source)
+
+
 # What the theme writes -> what it should have written. Each is a rule of the accessibility checker axe.
 MENDED = [
     (r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"', r"\1"),  # its text says more than the label
@@ -65,6 +74,7 @@ def mend(app, exception):
 
 def setup(app):
     """Register with Sphinx."""
+    app.connect("doctree-read", hide_alt_comments)
     app.connect("html-page-context", add_metadata, priority=800)
     app.connect("build-finished", write_sitemap)
     app.connect("build-finished", mend)

@@ -53,6 +53,8 @@ def chapter_map(root, up):
     """Return the map of chapters as markdown; `up` leads from the page to the root."""
     rows, times = [], run_times(root)
     for name in toc_chapters(root):
+        if not Path(root, f"{name}.ipynb").exists():
+            continue  # the table of contents itself warns
         title, thesis = title_and_thesis(Path(root, f"{name}.ipynb"))
         time = minutes(times.get(Path(name).name[:2], {}).get("laptop/cpu"))
         rows.append([int(Path(name).name[:2]), f"[{title}]({up}{name}.ipynb)", thesis, time])

@@ -170,6 +170,7 @@ def test_a_chapter_page_carries_badge_claims_and_folded_solutions(visit, name):
     assert page.locator(".tag_nbval-check-output .output").count() >= 1
     assert page.locator("details.hide summary").count() >= 3
     assert page.locator("button.copybtn").count() >= 20
+    assert "# alt:" not in page.locator("article").inner_text(), "the comment is for the figure, not for the page"
     for figure in page.locator(".cell_output img").all():
         assert len(figure.get_attribute("alt") or "") >= 30
 
