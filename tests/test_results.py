@@ -24,6 +24,12 @@ def test_save_and_load_give_the_rows_and_the_provenance(tmp_path):
     assert 5 <= record["wall_s"] < 60 and record["versions"]["torch"]
 
 
+def test_the_code_version_is_that_of_the_start_of_a_run(tmp_path):
+    path = results.save("99_test", "run", ROWS, question="why?", command="python -m x", config={}, seeds=[0], data={},
+                        started=time.time(), code={"commit": "abc", "dirty": False}, folder=tmp_path)
+    assert json.loads(path.read_text())["commit"] == "abc" and set(results.code_version()) == {"commit", "dirty"}
+
+
 @pytest.mark.parametrize("rows, says", [
     ([], "at least one row"),
     ([{"method": "a", "seed": 0, "metric": "m", "value": 1.0}], "lacks .'unit'."),

@@ -18,11 +18,12 @@ RESULTS = _PACKAGE / "recorded" if (_PACKAGE / "recorded").is_dir() else _PACKAG
 
 
 def save(chapter: str, name: str, rows: list[dict], *, question: str, command: str, config: dict, seeds: list[int],
-         data: dict, started: float, folder: Path | None = None) -> Path:
+         data: dict, started: float, code: dict | None = None, folder: Path | None = None) -> Path:
     """Write rows with all that is needed to make them again; return the path of the file.
 
     Shapes: rows, one number each: method, seed, metric, value, unit, and any further keys (n, labels_per_class, ...).
-    Units: started is `time.time()` at the start of the run; stored are wall seconds.
+    Units: started is `time.time()` at the start of the run; stored are wall seconds. code is `code_version()` taken
+        at the start: a long run outlives the checkout's state.
     Convention: the file is RESULTS/chapter/name.json, written under a temporary name and then renamed, so a run
         that is killed leaves the last good file. No averages are stored: they are computed where they are drawn.
     Errors: ValueError for no rows, a row without one of its five keys, or a value that is not a finite number.
@@ -30,7 +31,7 @@ def save(chapter: str, name: str, rows: list[dict], *, question: str, command: s
     from tlutils import env  # env reads RESULTS above
 
     check_rows(rows)
-    record = {"schema": SCHEMA, "name": name, "question": question, "command": command, **_code_version(),
+    record = {"schema": SCHEMA, "name": name, "question": question, "command": command, **(code or code_version()),
               "date_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
               "wall_s": round(time.time() - started, 1), "device": env.device_name(), "versions": env.versions(),
               "data": data, "config": config, "seeds": list(seeds), "rows": rows}
@@ -126,7 +127,8 @@ def _read_json(path: Path) -> dict:
         raise ValueError(f"{path} is damaged ({error}); restore it with git, or make the run again") from None
 
 
-def _code_version() -> dict:
+def code_version() -> dict:
+    """Return the commit of the code that is running, and whether the package has changes beside it."""
     def git(*words):
         return subprocess.run(["git", *words], cwd=_PACKAGE, capture_output=True, text=True, check=True).stdout.strip()
 

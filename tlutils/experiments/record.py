@@ -20,9 +20,9 @@ def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], r
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     args = parser.parse_args()
     question, config = presets[args.name]
-    started, rows = time.time(), []
+    started, code, rows = time.time(), results.code_version(), []
     for seed in tqdm(args.seeds, desc=args.name):
         rows += run(config, seed)
     command = f"python -m {module} {args.name} --seeds {' '.join(map(str, args.seeds))}"
     print(results.save(chapter, args.name, rows, question=question, command=command, seeds=args.seeds,
-                       config=dataclasses.asdict(config), data=describe(config), started=started))
+                       config=dataclasses.asdict(config), data=describe(config), started=started, code=code))
