@@ -1,4 +1,4 @@
-"""Say in one line why the environment cannot be made here, before anything is installed. Runs on any Python 3."""
+"""Say in one line why the environment cannot be made here, before anything is installed. Runs on any Python."""
 import os
 import shutil
 import sys
@@ -42,7 +42,7 @@ def main(folder, installer, torch):
     needed = 2.0 if torch == "cpu" else 8.0
     if os.path.isdir(os.path.join(folder, ".venv", "share", "jupyter")):
         needed = 0.5  # an environment is there: this is an update
-    free = shutil.disk_usage(folder).free / 1e9
+    free = shutil.disk_usage(folder).free / 1e9 if hasattr(shutil, "disk_usage") else 0.0
     line = problem(sys.version_info, free, needed, has_venv(), installer)
     if line:
         sys.stderr.write(line + "\n")
