@@ -1,7 +1,4 @@
-"""Plotting and explorers: arrays in, axes out; frames that differ and describe themselves."""
-import json
-import re
-
+"""Plotting: arrays in, axes out."""
 import matplotlib
 import numpy as np
 import pytest
@@ -10,7 +7,6 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from tlutils import plotting  # noqa: E402
-from tlutils.explore import explore  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -50,30 +46,3 @@ def test_importing_the_package_changes_no_global_style():
     assert matplotlib.rcParams["axes.spines.top"] is True
     with plt.style.context(plotting.STYLE):
         assert matplotlib.rcParams["axes.spines.top"] is False
-
-
-def frames_of(explorer):
-    found = re.search(r'<script type="application/json">(.*?)</script>', explorer.to_html(), re.S).group(1)
-    return json.loads(found)
-
-
-def test_explore_draws_one_frame_a_value_and_asks_no_other_host():
-    explorer = explore(lambda ax, k: ax.bar([0], [k]), "height", [1, 2, 5], alt="a bar of height {}", label="{} m")
-    frames = frames_of(explorer)
-    assert [f["label"] for f in frames] == ["1 m", "2 m", "5 m"] and frames[2]["alt"] == "a bar of height 5"
-    assert len({f["src"] for f in frames}) == 3 and all(f["src"].startswith("data:image/webp") for f in frames)
-    assert "http" not in explorer.to_html().replace("data:", "")
-    bundle = explorer._repr_mimebundle_()
-    assert set(bundle) == {"text/html", "text/plain"} and "height" in bundle["text/plain"]
-
-
-def test_explore_escapes_what_the_author_writes():
-    explorer = explore(lambda ax, k: None, "a <b>", [1], alt='say "</script>"', label="{}")
-    assert "<b>" not in explorer.to_html() and explorer.to_html().count("</script>") == 2
-    assert frames_of(explorer)[0]["alt"] == 'say "</script>"'
-
-
-@pytest.mark.parametrize("values", [[], range(16)])
-def test_explore_bounds_the_number_of_frames(values):
-    with pytest.raises(ValueError, match="1 to 15"):
-        explore(lambda ax, k: None, "x", values, alt="")

@@ -1,24 +1,29 @@
-"""Interactive figures that need no kernel: frames drawn once, shown behind a slider of the page itself."""
+"""Interactive figures that need no kernel: frames drawn once, shown behind sliders of the page itself."""
 import base64
 import hashlib
 import html
 import io
+import itertools
 import json
+import math
+import numbers
 from collections.abc import Callable, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-MAX_FRAMES = 15
+MAX_FRAMES, MAX_SECOND = 15, 5
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 _STYLE = """
 .explore{max-width:100%;margin:.5rem 0 1rem;color:inherit}
 .explore img{display:block;max-width:100%;height:auto;background:#fff;border-radius:.4rem}
-.explore .controls{display:flex;flex-wrap:wrap;gap:.75rem;align-items:center;margin-top:.5rem}
+.explore .controls{display:flex;flex-wrap:wrap;gap:.25rem .75rem;align-items:center;margin-top:.5rem}
 .explore .controls[hidden]{display:none}
-.explore input[type=range]{flex:1 1 10rem;min-height:24px}
+.explore .slider{display:flex;flex:1 1 16rem;gap:.75rem;align-items:center}
+.explore input[type=range]{flex:1 1 8rem;min-width:6rem;min-height:24px}
 .explore output{min-width:5ch;font-variant-numeric:tabular-nums}
 .explore button{min-width:4.5rem;min-height:32px;font:inherit}
+@media print{.explore .controls{display:none}}
 """
 
 # Plain script: it finds its own figure by id, and runs once however often the page evaluates it.
@@ -27,22 +32,26 @@ _SCRIPT = """
   const root = document.getElementById("%(id)s");
   if (!root || root.dataset.alive) return;
   root.dataset.alive = "yes";
-  const frames = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  const [picture, slider, label, button] = ["img", "input", "output", "button"].map(tag => root.querySelector(tag));
+  const {labels, frames} = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+  const [picture, button] = ["img", "button"].map(tag => root.querySelector(tag));
+  const [sliders, outputs] = ["input", "output"].map(tag => [...root.querySelectorAll(tag)]);
   let timer = 0;
   const show = () => {
-    const frame = frames[+slider.value];
-    picture.src = frame.src; picture.alt = frame.alt;
-    label.textContent = frame.label; slider.setAttribute("aria-valuetext", frame.label);
+    const at = sliders.reduce((index, slider, k) => index * labels[k].length + +slider.value, 0);
+    picture.src = frames[at].src; picture.alt = frames[at].alt;
+    sliders.forEach((slider, k) => {
+      outputs[k].textContent = labels[k][+slider.value];
+      slider.setAttribute("aria-valuetext", labels[k][+slider.value]);
+    });
   };
   const stop = () => { clearInterval(timer); timer = 0; button.textContent = "Play"; };
-  slider.addEventListener("input", () => { stop(); show(); });
+  sliders.forEach(slider => slider.addEventListener("input", () => { stop(); show(); }));
   button.addEventListener("click", () => {
     if (timer) return stop();
     button.textContent = "Stop";
     timer = setInterval(() => {
       if (!root.isConnected) return stop();
-      slider.value = (+slider.value + 1) %% frames.length; show();
+      sliders[0].value = (+sliders[0].value + 1) %% labels[0].length; show();
     }, 900);
   });
   root.querySelector(".controls").hidden = false;
@@ -52,51 +61,137 @@ _SCRIPT = """
 
 
 class Explorer:
-    """Frames of one figure behind a slider; shows itself in notebooks and on the built page."""
+    """Frames of one figure behind one or two sliders; shows itself in notebooks and on the built page.
 
-    def __init__(self, name: str, labels: list[str], pictures: list[bytes], alts: list[str]):
-        self.name, self.labels, self.pictures, self.alts = name, labels, pictures, alts
+    `parameters` maps a name to its values, `frames` holds a WebP picture and its description per combination,
+    the last parameter running fastest. In a live kernel the figure is drawn anew for any value: see `widget`.
+    """
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/html": self.to_html(), "text/plain": repr(self)}
+    def __init__(self, draw, parameters, labels, alt, size, dpi, start=0):
+        self.draw, self.alt, self.size, self.dpi = draw, alt, size, dpi
+        self.parameters, self.labels, self.start = parameters, labels, start
+        self.frames = [self.frame(*values) for values in itertools.product(*parameters.values())]
+
+    def frame(self, *values) -> tuple[bytes, str]:
+        """Draw one frame: the picture as WebP, and its description."""
+        figure = Figure(figsize=self.size, dpi=self.dpi, layout="constrained")
+        self.draw(figure.subplots(), *values)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="webp", dpi=self.dpi, pil_kwargs={"quality": 80, "method": 6})
+        return buffer.getvalue(), self.alt(*values) if callable(self.alt) else self.alt.format(*values)
 
     def to_html(self) -> str:
         """Return the figure as one piece of HTML that asks no other host for anything."""
-        sources = [f"data:image/webp;base64,{base64.b64encode(picture).decode()}" for picture in self.pictures]
-        frames = [{"src": src, "label": label, "alt": alt}
-                  for src, label, alt in zip(sources, self.labels, self.alts, strict=True)]
-        digest = hashlib.sha256("".join(sources).encode()).hexdigest()[:10]
-        uid, name = f"explore-{digest}", html.escape(self.name)
-        payload = json.dumps(frames, ensure_ascii=False).replace("<", "\\u003c")
+        frames = [{"src": f"data:image/webp;base64,{base64.b64encode(picture).decode()}", "alt": alt}
+                  for picture, alt in self.frames]
+        shown = [[label.format(value) for value in values]
+                 for label, values in zip(self.labels, self.parameters.values(), strict=True)]
+        starts = [self.start, *[0] * (len(shown) - 1)]
+        first = frames[self.start * (len(frames) // len(shown[0]))]
+        payload = json.dumps({"labels": shown, "frames": frames}, ensure_ascii=False).replace("<", "\\u003c")
+        uid = f"explore-{hashlib.sha256(payload.encode()).hexdigest()[:10]}"
+        sliders = "".join(
+            f'<div class="slider"><label for="{uid}-{k}">{html.escape(name)}</label>'
+            f'<input id="{uid}-{k}" type="range" min="0" max="{len(labels) - 1}" step="1" value="{start}">'
+            f'<output for="{uid}-{k}">{html.escape(labels[start])}</output></div>'
+            for k, (name, labels, start) in enumerate(zip(self.parameters, shown, starts, strict=True)))
+        name = html.escape(next(iter(self.parameters)))
         return (f'<div class="explore" id="{uid}"><style>{_STYLE}</style>'
-                f'<img src="{sources[0]}" alt="{html.escape(self.alts[0])}">'
-                f'<div class="controls" hidden><label for="{uid}-slider">{name}</label>'
-                f'<input id="{uid}-slider" type="range" min="0" max="{len(frames) - 1}" step="1" value="0">'
-                f'<output for="{uid}-slider">{html.escape(self.labels[0])}</output>'
+                f'<img src="{first["src"]}" alt="{html.escape(first["alt"])}">'
+                f'<div class="controls" hidden>{sliders}'
                 f'<button type="button" aria-label="Play or stop: {name}">Play</button></div>'
                 f'<script type="application/json">{payload}</script>'
                 f'<script>{_SCRIPT % {"id": uid}}</script></div>')
 
+    def widget(self):
+        """Return ipywidgets controls that call the drawing function for any value, recorded or not.
+
+        A number gets a slider over the recorded range and a box for every other number, anything else a menu.
+        A value that cannot be drawn leaves the last figure standing and says why below it.
+        """
+        import ipywidgets as widgets
+
+        picture, caption = widgets.Image(format="webp"), widgets.HTML()
+        inputs, rows = [], []
+
+        def show(_=None):
+            values = [control.value for control in inputs]
+            try:
+                picture.value, alt = self.frame(*values)
+                caption.value = html.escape(alt)
+            except Exception as error:  # whatever the chapter's own drawing function raises
+                caption.value = html.escape(f"{values} cannot be drawn: {type(error).__name__}: {error}")
+
+        starts = [self.start, *[0] * (len(self.parameters) - 1)]
+        for (name, values), label, start in zip(self.parameters.items(), self.labels, starts, strict=True):
+            control, *others = _controls(name, list(values), label, start)
+            control.observe(show, "value")
+            inputs.append(control)
+            rows.append(widgets.HBox([widgets.Label(name), *others, control]))
+        show()
+        return widgets.VBox([picture, caption, *rows])
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        bundle = {"text/html": self.to_html(), "text/plain": repr(self)}
+        if _kernel_is_live():
+            bundle[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
+        return bundle
+
     def __repr__(self) -> str:
-        return f"Explorer of {self.name}: {', '.join(self.labels)}"
+        parts = [f"{name}: {', '.join(map(label.format, values))}"
+                 for (name, values), label in zip(self.parameters.items(), self.labels, strict=True)]
+        return f"Explorer of {'; '.join(parts)}"
 
 
-def explore(draw: Callable[[Axes, object], None], name: str, values: Sequence, *, alt: Callable[[object], str] | str,
-            label: str = "{}", size: tuple[float, float] = (6.4, 3.6), dpi: int = 90) -> Explorer:
+def explore(draw: Callable[..., None], name: str, values: Sequence, *, alt: Callable[..., str] | str,
+            label: str = "{}", second: tuple[str, Sequence] | None = None, second_label: str = "{}",
+            start: int = 0, size: tuple[float, float] = (6.4, 3.6), dpi: int = 90) -> Explorer:
     """Draw draw(ax, value) for every value, and return the frames behind a slider that needs no kernel.
 
-    Shapes: values, at most 15; size in inches. alt(value), or a format string, describes a frame to those who cannot
-        see it; label formats the value beside the slider.
-    Errors: ValueError for no values or more than 15.
+    Shapes: values, at most 15; second = (name, at most 5 values) adds a slider, then draw(ax, value, other) is called
+        for every pair; size in inches; start is the index of the value that is shown first.
+    Convention: alt(value[, other]), or a format string, describes a frame to those who cannot see it; label formats
+        the value beside the slider. In a live kernel ipywidgets call draw for any other value too.
+    Errors: ValueError for no values, more than 15 (5), a start outside of them, or twice the same name.
     """
-    if not 1 <= len(values) <= MAX_FRAMES:
-        raise ValueError(f"values must hold 1 to {MAX_FRAMES} values, got {len(values)}")
-    pictures = []
-    for value in values:
-        figure = Figure(figsize=size, dpi=dpi, layout="constrained")
-        draw(figure.subplots(), value)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="webp", dpi=dpi, pil_kwargs={"quality": 80, "method": 6})
-        pictures.append(buffer.getvalue())
-    alts = [alt(value) if callable(alt) else alt.format(value) for value in values]
-    return Explorer(name, [label.format(value) for value in values], pictures, alts)
+    parameters, labels = {name: list(values)}, [label]
+    if second is not None:
+        if second[0] == name:
+            raise ValueError(f"second must have a name of its own, got {name!r} twice")
+        parameters[second[0]] = list(second[1])
+        labels.append(second_label)
+    for key, limit, given in zip(("values", "second"), (MAX_FRAMES, MAX_SECOND), parameters.values(), strict=False):
+        if not 1 <= len(given) <= limit:
+            raise ValueError(f"{key} must hold 1 to {limit} values, got {len(given)}")
+    if not 0 <= start < len(parameters[name]):
+        raise ValueError(f"start must be an index of the {len(parameters[name])} values, got {start}")
+    return Explorer(draw, parameters, labels, alt, size, dpi, start)
+
+
+def _controls(name, values, label, start):
+    """Return the ipywidgets of one parameter: the one that holds the value, then a slider that sets it, if any."""
+    import ipywidgets as widgets
+
+    if not all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in values):
+        return [widgets.Dropdown(options=[(label.format(value), value) for value in values], value=values[start])]
+    whole = all(isinstance(value, numbers.Integral) for value in values)
+    number = (int if whole else float)(values[start])
+    low, high = float(min(values)), float(max(values))
+    box = (widgets.IntText if whole else widgets.FloatText)(value=number, layout=widgets.Layout(width="7rem"))
+    if whole:
+        slider = widgets.IntSlider(value=number, min=int(low), max=int(high), readout=False)
+    elif low > 0 and high / low >= 100:
+        slider = widgets.FloatLogSlider(value=number, min=math.log10(low), max=math.log10(high), readout=False)
+    else:
+        slider = widgets.FloatSlider(value=number, min=low, max=high, step=(high - low) / 200 or 1, readout=False)
+    slider.observe(lambda change: setattr(box, "value", change["new"]), "value")
+    return [box, slider]
+
+
+def _kernel_is_live():
+    """Return whether a Jupyter kernel runs this code, so that widgets can answer."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None

@@ -1,0 +1,69 @@
+"""Questions: a form that answers by itself, a list of answers where no script runs, and guards for the author."""
+import json
+import re
+
+import pytest
+
+from tlutils.quiz import choose, choose_all, number, predict
+
+OPTIONS = (("A. all of it", False, "Too much: see `gap`."), ("B. the top", True, "The *last* layers are special."))
+
+
+def payload(question):
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', question.to_html(), re.S).group(1))
+
+
+def test_every_option_has_its_explanation_in_the_form_and_in_the_list():
+    html = choose("Which part?", *OPTIONS).to_html()
+    data = payload(choose("Which part?", *OPTIONS))
+    assert [option["right"] for option in data["options"]] == [False, True] and data["kind"] == "one"
+    assert data["options"][0]["why"] == "Too much: see <code>gap</code>."
+    folded = re.search(r"<details>(.*?)</details>", html, re.S).group(1)
+    assert folded.count("<li>") == 2 and "<em>last</em>" in folded and "Which part?" in folded
+    assert html.count('type="radio"') == 2 and "<legend>Which part?</legend>" in html and 'role="status"' in html
+
+
+def test_a_prediction_gives_nothing_away_and_keeps_its_key():
+    question = predict("Where?", ("A", "early"), ("B", "late"), key="02")
+    data = payload(question)
+    assert data["key"] == "02" and data["kind"] == "prediction" and "right" not in json.dumps(data)
+    assert "Right" not in question.to_html().split("<script>")[0]
+    later = payload(choose("Where?", *OPTIONS, key="02"))
+    assert later["key"] == "02" and [option["name"] for option in later["options"]] == ["A", "B"]
+
+
+def test_several_right_answers_come_with_all_their_reasons():
+    data = payload(choose_all("Which?", *OPTIONS, ("C. the norm", True, "It drifts.")))
+    assert data["kind"] == "several" and data["all"] == "The <em>last</em> layers are special. It drifts."
+
+
+def test_a_number_has_a_tolerance_and_known_mistakes():
+    data = payload(number("How many points?", 11.7, tolerance=0.5, unit="points", why="A7B.",
+                          near={(30, 40): "That is D7B."}, otherwise="Read the curve at n = 7."))
+    (low, high, right), (near_low, near_high, near) = data["cases"]
+    assert low == pytest.approx(11.2) and low <= 11.2 and high >= 12.2 and "Right" in right
+    assert (near_low, near_high) == (30, 40) and "That is D7B." in near and "Read the curve" in data["otherwise"]
+
+
+def test_what_the_author_writes_is_escaped_and_the_same_question_has_the_same_bytes():
+    question = choose("Is a < b & `c <i>`?", ("no </script>", False, "it <b>is</b>"), ("yes", True, "since"))
+    html = question.to_html()
+    assert "<b>" not in html and html.count("</script>") == 2 and "a &lt; b &amp; <code>c &lt;i&gt;</code>" in html
+    assert payload(question)["options"][0]["why"] == "it &lt;b&gt;is&lt;/b&gt;"
+    assert html == choose("Is a < b & `c <i>`?", ("no </script>", False, "it <b>is</b>"),
+                          ("yes", True, "since")).to_html()
+    assert set(question._repr_mimebundle_()) == {"text/html", "text/plain"} and "http" not in html
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: choose("?", OPTIONS[0], OPTIONS[0]), "exactly one option must be right, got 0"),
+    (lambda: choose("?", OPTIONS[1], OPTIONS[1]), "got 2"),
+    (lambda: choose("?", OPTIONS[1]), "two or more"),
+    (lambda: choose("?", ("a", False, ""), OPTIONS[1]), "empty last part"),
+    (lambda: choose_all("?", ("a", True), OPTIONS[1]), "tuples of 3"),
+    (lambda: predict("?", ("A", "x"), ("B", "y"), key=""), "key must name"),
+    (lambda: number("?", float("nan"), tolerance=1, why="w", otherwise="o"), "answer must be finite, got nan"),
+    (lambda: number("?", 1, tolerance=-1, why="w", otherwise="o"), "tolerance must be >= 0, got -1")])
+def test_bad_input(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

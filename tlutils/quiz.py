@@ -1,0 +1,177 @@
+"""Questions that answer on the page itself: no kernel, no server, and readable where no script runs."""
+import hashlib
+import html
+import json
+import math
+import re
+
+_STYLE = """
+.quiz{max-width:100%;margin:.75rem 0 1rem;color:inherit}
+.quiz fieldset{border:1px solid currentColor;border-radius:.4rem;padding:.5rem 1rem 1rem;margin:0;min-width:0}
+.quiz legend{font-weight:600;font-size:1em;padding:0 .4rem;width:auto;float:none;margin:0}
+.quiz .options label{display:flex;gap:.6rem;align-items:baseline;padding:.3rem 0;min-height:24px}
+.quiz input[type=number]{font:inherit;width:8rem;min-height:32px;margin:0 .4rem}
+.quiz button{font:inherit;min-height:32px;padding:0 .9rem;margin-top:.5rem}
+.quiz .verdict{margin:.6rem 0 0}
+.quiz .verdict:empty{display:none}
+.quiz [hidden]{display:none}
+"""
+
+# The browser's store is not there in every notebook; then a prediction is not remembered, and nothing else changes.
+_SCRIPT = """
+(() => {
+  const root = document.getElementById("%(id)s");
+  if (!root || root.dataset.alive) return;
+  root.dataset.alive = "yes";
+  const quiz = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+  const form = root.querySelector("form"), verdict = root.querySelector(".verdict");
+  const boxes = [...form.querySelectorAll("input")];
+  const key = "what-transfers/prediction/" + quiz.key;
+  const load = () => { try { return localStorage.getItem(key); } catch { return null; } };
+  const save = value => { try { localStorage.setItem(key, value); } catch { } };
+  const say = html => { verdict.innerHTML = html; };
+  const answer = () => {
+    if (quiz.kind === "number") {
+      const value = parseFloat(boxes[0].value.replace(",", "."));
+      if (Number.isNaN(value)) return say("Type a number.");
+      const hit = quiz.cases.find(([low, high]) => low <= value && value <= high);
+      return say(hit ? hit[2] : quiz.otherwise);
+    }
+    const ticked = boxes.map(box => box.checked);
+    if (quiz.kind !== "several" && !ticked.includes(true)) return say("Choose an answer first.");
+    if (quiz.kind === "several") {
+      const wrong = quiz.options.filter((option, k) => option.right !== ticked[k]).map(option => option.why);
+      return say(wrong.length ? "<strong>Not yet.</strong> " + wrong.join(" ") : "<strong>Right.</strong> " + quiz.all);
+    }
+    const k = ticked.indexOf(true);
+    if (quiz.kind === "prediction") { save(k); return say(quiz.options[k].why); }
+    say((quiz.options[k].right ? "<strong>Right.</strong> " : "<strong>No.</strong> ") + quiz.options[k].why);
+  };
+  form.addEventListener("submit", event => { event.preventDefault(); answer(); });
+  const before = quiz.key ? load() : null;
+  if (before !== null && boxes[+before]) {
+    boxes[+before].checked = true;
+    if (quiz.kind === "one") {
+      answer();
+      verdict.insertAdjacentText("afterbegin", "You predicted " + quiz.options[+before].name + ". ");
+    }
+  }
+  root.querySelector("details").hidden = true;
+  form.hidden = false;
+})();
+"""
+
+
+class Question:
+    """One question; shows itself in notebooks and on the built page."""
+
+    def __init__(self, text: str, data: dict, fields: str, button: str, answers: list[str]):
+        self.text, self.data, self.fields, self.button, self.answers = text, data, fields, button, answers
+
+    def to_html(self) -> str:
+        """Return the question as one piece of HTML: a form, or, where no script runs, a folded list of answers."""
+        payload = json.dumps(self.data, ensure_ascii=False).replace("<", "\\u003c")
+        uid = f"quiz-{hashlib.sha256((self.text + payload).encode()).hexdigest()[:10]}"
+        items = "".join(f"<li>{answer}</li>" for answer in self.answers)
+        summary = "Choices" if self.data["kind"] == "prediction" else "Answers"
+        return (f'<div class="quiz" id="{uid}" data-lm-suppress-shortcuts="true"><style>{_STYLE}</style>'
+                f'<form hidden><fieldset><legend>{_marked(self.text)}</legend>'
+                f'<div class="options">{self.fields.replace("UID", uid)}</div>'
+                f'<button type="submit">{self.button}</button>'
+                f'<p class="verdict" role="status"></p></fieldset></form>'
+                f'<details><summary>{_marked(self.text)} ({summary})</summary><ul>{items}</ul></details>'
+                f'<script type="application/json">{payload}</script><script>{_SCRIPT % {"id": uid}}</script></div>')
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/html": self.to_html(), "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"Question: {self.text}"
+
+
+def predict(text: str, *options: tuple[str, str], key: str) -> Question:
+    """Return a prediction to make before the experiment: no verdict, but the page remembers the choice under `key`.
+
+    Shapes: options are (name, words), such as ("A", "Only near the top"), 2 or more.
+    Convention: `choose` with the same key shows later what was predicted; where the browser keeps no data, it asks.
+    Errors: ValueError for fewer than two options, or an empty key.
+    """
+    _check_options("options", options, 2)
+    if not key:
+        raise ValueError("key must name the prediction, got ''")
+    kept = "Noted: {}. The experiment will tell."
+    parts = [{"name": name, "why": kept.format(_marked(name))} for name, _ in options]
+    return Question(text, {"kind": "prediction", "key": key, "options": parts},
+                    _boxes("radio", [f"{name}. {words}" for name, words in options]), "Note my prediction",
+                    [_marked(f"{name}. {words}") for name, words in options])
+
+
+def choose(text: str, *options: tuple[str, bool, str], key: str = "") -> Question:
+    """Return a question with one right answer.
+
+    Shapes: options are (words, whether it is right, why), 2 or more; the reader sees the `why` of what was chosen.
+    Convention: with the key of a `predict` of the same options in the same order, the page begins with that choice.
+    Errors: ValueError unless there are two options, one of them right, and a reason for each.
+    """
+    _check_options("options", options, 3)
+    if sum(right for _, right, _ in options) != 1:
+        raise ValueError(f"exactly one option must be right, got {sum(right for _, right, _ in options)}")
+    parts = [{"name": words.split(".")[0], "right": right, "why": _marked(why)} for words, right, why in options]
+    return Question(text, {"kind": "one", "key": key, "options": parts},
+                    _boxes("radio", [words for words, _, _ in options]), "Check", _answers(options))
+
+
+def choose_all(text: str, *options: tuple[str, bool, str]) -> Question:
+    """Return a question in which any number of answers are right: all of them, and no other, must be ticked.
+
+    Shapes: options are (words, whether it is right, why), 2 or more; the reader sees the `why` of every option that
+        was ticked wrongly or missed.
+    Errors: ValueError unless there are two options and a reason for each.
+    """
+    _check_options("options", options, 3)
+    parts = [{"right": right, "why": _marked(why)} for _, right, why in options]
+    everything = " ".join(part["why"] for part in parts if part["right"])
+    return Question(text, {"kind": "several", "key": "", "options": parts, "all": everything},
+                    _boxes("checkbox", [words for words, _, _ in options]), "Check", _answers(options))
+
+
+def number(text: str, answer: float, *, tolerance: float, why: str, otherwise: str, unit: str = "",
+           near: dict[tuple[float, float], str] | None = None) -> Question:
+    """Return a question that a number answers.
+
+    Shapes: right is whatever lies within `tolerance` of `answer`, both in `unit`; near maps (low, high), both ends
+        included, to what a wrong number there suggests; otherwise is said of every other number.
+    Errors: ValueError if answer is not finite or tolerance is negative.
+    """
+    if not math.isfinite(answer):
+        raise ValueError(f"answer must be finite, got {answer}")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must be >= 0, got {tolerance}")
+    slack = tolerance + 1e-9 * max(1.0, abs(answer))
+    cases = [[answer - slack, answer + slack, f"<strong>Right.</strong> {_marked(why)}"]]
+    cases += [[low, high, f"<strong>No.</strong> {_marked(words)}"] for (low, high), words in (near or {}).items()]
+    data = {"kind": "number", "key": "", "cases": cases, "otherwise": f"<strong>No.</strong> {_marked(otherwise)}"}
+    field = (f'<label>Your answer<input type="number" step="any" inputmode="decimal" name="UID">'
+             f'{html.escape(unit)}</label>')
+    return Question(text, data, field, "Check", [f"{answer:g} {html.escape(unit)}. {_marked(why)}"])
+
+
+def _boxes(kind, texts):
+    return "".join(f'<label><input type="{kind}" name="UID" value="{k}"><span>{_marked(words)}</span></label>'
+                   for k, words in enumerate(texts))
+
+
+def _answers(options):
+    return [f"{_marked(words)} <strong>{'Right.' if right else 'No.'}</strong> {_marked(why)}"
+            for words, right, why in options]
+
+
+def _check_options(name, options, width):
+    if len(options) < 2 or any(len(option) != width or not option[-1] for option in options):
+        raise ValueError(f"{name} must be two or more tuples of {width}, none with an empty last part, got {options!r}")
+
+
+def _marked(text):
+    """Return text as HTML: escaped, with `code` and *emphasis*."""
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+    return re.sub(r"(?<!\w)\*([^*\n]+)\*(?!\w)", r"<em>\1</em>", text)
