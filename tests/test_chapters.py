@@ -1,4 +1,5 @@
 """The chapters as stored: template, rhythm, figures, solutions, and numbers in prose that come from outputs."""
+import ast
 import base64
 import json
 import re
@@ -38,6 +39,18 @@ def tags(cell):
 def is_solution(cell):
     """Return whether a cell is a folded solution."""
     return cell["cell_type"] == "code" and cell["source"].startswith("# @title Solution")
+
+
+def is_question(cell):
+    """Return whether a cell is a question of tlutils.quiz: the code that the reader does not read."""
+    return cell["cell_type"] == "code" and cell["source"].startswith("# @title Question")
+
+
+def words_of(question):
+    """Return what a question says: the strings of its source, one a line."""
+    strings = [node.value for node in ast.walk(ast.parse(question["source"]))
+               if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n".join(strings)
 
 
 def lines_of(cell):
@@ -128,12 +141,13 @@ def unbacked(cells):
     """Return the numbers in prose that no output, no code, no published record and no declaration holds."""
     pool = published_numbers(cells)
     for cell in code_cells(cells):
-        pool += numbers_in(printed(cell)) + numbers_in(re.sub(r"#.*", "", cell["source"]))
+        if not is_question(cell):
+            pool += numbers_in(printed(cell)) + numbers_in(re.sub(r"#.*", "", cell["source"]))
     missing, skip = [], False
     for cell in cells:
-        if cell["cell_type"] != "markdown":
+        if cell["cell_type"] != "markdown" and not is_question(cell):
             continue
-        text = cell["source"]
+        text = words_of(cell) if is_question(cell) else cell["source"]
         if heading := [h for h in chapter.HEADINGS if re.search(rf"^## {h}", text, re.M)]:
             skip = heading[-1] == "References"
         if skip:
@@ -256,9 +270,30 @@ def test_exercises_have_folded_executed_solutions(path):
         assert solutions, part[start]["source"][:60]
         assert any(cell["outputs"] for cell in solutions), "a solution shows something"
     for cell in code_cells(cells):
+        if is_question(cell):
+            assert cell["metadata"] == chapter.QUESTION | cell["metadata"], cell["source"][:60]
+            continue
         folded = ("hide-cell" in tags(cell), cell["metadata"].get("cellView") == "form",
                   cell["metadata"].get("jupyter", {}).get("source_hidden") is True)
         assert set(folded) == {is_solution(cell)}, f"folded in some places only: {cell['source'][:40]}"
+
+
+@every_chapter
+def test_questions_answer_on_the_page_and_the_prediction_comes_back(path):
+    cells = load(path)
+    questions = [cell for cell in code_cells(cells) if is_question(cell)]
+    calls = {name: [q for q in questions if re.search(rf"^{name}\(", q["source"], re.M)]
+             for name in ("predict", "choose", "choose_all", "number")}
+    assert sum(map(len, calls.values())) == len(questions)
+    for question in questions:
+        data = question["outputs"][0]["data"]
+        assert "class=\"quiz\"" in normalise.text(data["text/html"]) and "text/plain" in data
+    (first,) = calls["predict"]
+    assert first in section(cells, "Predict first") and f'key="{path.stem[:2]}"' in first["source"]
+    (second,) = [q for q in calls["choose"] if q in section(cells, "Back to the prediction")]
+    assert f'key="{path.stem[:2]}"' in second["source"]
+    graded = [q for q in questions if q not in (first, second)]
+    assert len(graded) >= 3 and all(calls[name] for name in ("choose", "choose_all", "number"))
 
 
 @every_chapter
@@ -285,7 +320,7 @@ def test_an_explorer_that_lives_on_the_page(path):
 @every_chapter
 def test_rhythm(path):
     cells = load(path)
-    sizes = sorted(lines_of(cell) for cell in code_cells(cells))
+    sizes = sorted(lines_of(cell) for cell in code_cells(cells) if not is_question(cell))
     assert 20 <= len(sizes) <= 40, len(sizes)
     assert sizes[-1] <= 40 and statistics.median(sizes) <= 6, sizes
     assert sum(size < 20 for size in sizes) >= 0.9 * len(sizes), sizes
@@ -317,6 +352,12 @@ def prose(text, **metadata):
     output = {"output_type": "stream", "name": "stdout", "text": "accuracy 0.9134\n"}
     return [{"cell_type": "code", "source": "print(score)", "outputs": [output]},
             {"cell_type": "markdown", "source": text, "metadata": metadata}]
+
+
+def test_a_question_is_held_to_the_outputs_like_prose_and_backs_nothing_itself():
+    question = {"cell_type": "code", "source": "# @title Question\nchoose('How much?', ('91.3 %', True, 'not 88.8 %'))",
+                "outputs": [], "metadata": {}}
+    assert unbacked([*prose("It is 88.8 %."), question]) == ["88.8", "88.8"]
 
 
 @pytest.mark.parametrize("text", [

@@ -229,7 +229,9 @@ def test_a_new_chapter_has_the_next_number_the_template_and_a_line_in_the_conten
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert "".join(code[0]["source"]) == chapter.setup_cell("04_gradient_reversal", chapter.repository()[0])
     assert "".join(cells[1]["source"]).startswith(chapter.badge("04_gradient_reversal", *chapter.repository()))
-    assert sum(cell["metadata"].get("cellView") == "form" for cell in code) == 3
+    assert sum(cell["metadata"] == chapter.SOLUTION for cell in code) == 3
+    assert sum(cell["metadata"] == chapter.QUESTION for cell in code) == 5
+    assert 'key="04"' in "".join("".join(cell["source"]) for cell in code)
     with pytest.raises(SystemExit, match="already"):
         new.main("gradient_reversal", small_book)
     with pytest.raises(SystemExit, match="slug"):
@@ -240,8 +242,8 @@ def test_the_template_executes(small_book, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     scope = {}
     for kind, source in new.TEMPLATE:
-        if kind in ("c", "claim", "solution"):
-            exec(source, scope)
+        if kind in ("c", "claim", "solution", "question"):
+            exec(source.replace("{number}", "04"), scope)
     assert scope["scores"] == [0, 1, 2]
 
 

@@ -1,4 +1,8 @@
-"""What every chapter shares: its headings, its badge, its set-up cell and the template of a new one."""
+"""What every chapter shares: its headings, its badge, its set-up cell. Brings the stored cells up to date:
+
+    python tools/chapter.py        (after a change of SETUP or SINCE; nothing else in the notebooks changes)
+"""
+import json
 import re
 from pathlib import Path
 
@@ -31,14 +35,21 @@ BADGE = (
     "(https://colab.research.google.com/github/{repository}/blob/{branch}/chapters/{name}.ipynb)"
 )
 SETUP = """\
-# Set-up, the same in every chapter: installs tlutils on Colab, does nothing slow elsewhere.
+# Set-up, the same in every chapter. On Colab it installs the book's package, tlutils, and touches nothing else.
 import sys
+from importlib.metadata import distributions
 
-if "google.colab" in sys.modules:
-    %pip install -q git+{url}
-import tlutils
-
-tlutils.setup("{number}")"""
+if "google.colab" in sys.modules and not any(d.version >= "{since}" for d in distributions(name="tlutils")):
+    %pip install -q --no-deps git+{url}
+sys.path.append("..")  # in a copy of the book the package lies beside the chapters
+try:
+    import tlutils
+except ModuleNotFoundError as missing:
+    sys.exit(f"{{missing}}. Check the network, then run this cell again. Outside Colab, first run:  "
+             "%pip install git+{url}")
+tlutils.setup("{number}", since="{since}")"""
+# The oldest tlutils that the chapters run with. The cell compares versions as text: each part stays below 10.
+SINCE = "0.1.0"
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -46,6 +57,8 @@ METADATA = {
                       "pygments_lexer": "ipython3"},
 }
 SOLUTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-cell"]}
+# A question of tlutils.quiz: its source holds the answers, so every view shows only what the cell puts out.
+QUESTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["quiz", "remove-input"]}
 
 
 def repository(config=ROOT / "_config.yml"):
@@ -63,7 +76,7 @@ def badge(name, url, branch):
 
 def setup_cell(name, url):
     """Return the source of the set-up cell of the chapter `name`; only its number differs between chapters."""
-    return SETUP.format(url=url, number=name[:2])
+    return SETUP.format(url=url, number=name[:2], since=SINCE)
 
 
 def paths():
@@ -78,3 +91,23 @@ def find(number):
         have = ", ".join(path.name[:2] for path in paths()) or "none yet"
         raise SystemExit(f"CH must be the number of one chapter, got {number!r}; there are: {have}")
     return wanted[0]
+
+
+def refresh(path, url):
+    """Give a stored chapter the set-up cell of today; return whether that changed it."""
+    import normalise  # which reads METADATA above
+
+    before = path.read_bytes()
+    nb = json.loads(before)
+    cell = next(cell for cell in nb["cells"] if "setup" in cell["metadata"].get("tags", []))
+    cell["source"] = setup_cell(path.stem, url)
+    after = normalise.to_bytes(normalise.normalise(nb))
+    if after != before:
+        normalise.write(path, after)
+    return after != before
+
+
+if __name__ == "__main__":
+    for notebook in paths():
+        if refresh(notebook, repository()[0]):
+            print(f"{notebook.relative_to(ROOT)}: new set-up cell")

@@ -6,7 +6,8 @@ from pathlib import Path
 import chapter
 import normalise
 
-# One entry per cell: ("m", markdown), ("c", code), ("solution", code), ("claim", code), ("setup", "").
+# One entry per cell: ("m", markdown), ("c", code), ("solution", code), ("question", code), ("claim", code),
+# ("setup", "").
 TEMPLATE = [
     ("m", "# {title}\n\n**The thesis of the chapter in one sentence: what transfers, when, and how we will know.**"),
     ("m", "{badge}\n\n*About 3 minutes on two CPU cores, 1 minute on a GPU.*"),
@@ -15,6 +16,8 @@ TEMPLATE = [
     ("setup", ""),
     ("m", "## Predict first\n\nA question that the experiment will answer. Write your answer down before you read on."
           "\n\n- **A.** The first tempting answer.\n- **B.** The second one.\n- **C.** The third one."),
+    ("question", "# @title Question\nfrom tlutils.quiz import predict\n\npredict(\"The question in a few words?\", "
+                 "(\"A\", \"first\"), (\"B\", \"second\"), (\"C\", \"third\"), key=\"{number}\")"),
     ("m", "## The picture\n\nThe idea in one drawing, before any symbol."),
     ("c", "import matplotlib.pyplot as plt\n\nfig, ax = plt.subplots(figsize=(5, 2.5))\nax.plot([0, 1], [0, 1])\n"
           "ax.set(xlabel=\"input (unit)\", ylabel=\"output (unit)\")\nplt.show()\n"
@@ -32,9 +35,21 @@ TEMPLATE = [
     ("m", "## Claims\n\nCoarse statements that hold for every seed, on CPU and GPU."),
     ("claim", "from tlutils.results import claim\n\nclaim(\"scores grow with the seed\", scores == sorted(scores))"),
     ("m", "## Back to the prediction\n\nWhich answer was right, and why the others tempt."),
+    ("question", "# @title Question\nfrom tlutils.quiz import choose\n\nchoose(\"The question in a few words?\","
+                 "\n       (\"A. first\", True, \"Why it is right.\"),\n       (\"B. second\", False, \"Why not.\"),"
+                 "\n       (\"C. third\", False, \"Why not.\"), key=\"{number}\")"),
     ("m", "## Explore\n\nA slider over the chapter's main idea."),
     ("m", "## Where it fails\n\nA case where the method does not work, shown."),
-    ("m", "## Exercises\n\n### Exercise 1\n\nA question whose answer is a cell."),
+    ("m", "## Exercises\n\n### Questions\n\nThree or more, each with a reason for every wrong answer."),
+    ("question", "# @title Question\nfrom tlutils.quiz import choose\n\nchoose(\"One right answer?\", "
+                 "(\"this\", True, \"Why.\"), (\"that\", False, \"Why not.\"))"),
+    ("m", "Any number of answers may be right."),
+    ("question", "# @title Question\nfrom tlutils.quiz import choose_all\n\nchoose_all(\"Which are right?\", "
+                 "(\"this\", True, \"Why.\"), (\"that\", False, \"Why not.\"))"),
+    ("m", "A number, with a tolerance."),
+    ("question", "# @title Question\nfrom tlutils.quiz import number\n\nnumber(\"How many?\", 7, tolerance=0.5, "
+                 "why=\"Why.\", otherwise=\"Where to look.\")"),
+    ("m", "### Exercise 1\n\nA question whose answer is a cell."),
     ("solution", "# @title Solution\nf(3, 4)"),
     ("m", "### Exercise 2\n\nA question whose answer is a cell."),
     ("solution", "# @title Solution\nf(4, 5)"),
@@ -44,7 +59,7 @@ TEMPLATE = [
     ("m", "## References\n\n- Author (year). Title. Venue. [link](https://example.org)"),
 ]
 METADATA = {"claim": {"tags": ["nbval-check-output"]}, "setup": {"tags": ["setup", "volatile"]},
-            "solution": chapter.SOLUTION}
+            "solution": chapter.SOLUTION, "question": chapter.QUESTION}
 
 
 def notebook(name, url, branch):
@@ -57,7 +72,7 @@ def notebook(name, url, branch):
                 source = source.format(title=title, badge=chapter.badge(name, url, branch))
             cells.append({"cell_type": "markdown", "metadata": {}, "source": source})
             continue
-        source = chapter.setup_cell(name, url) if kind == "setup" else source
+        source = chapter.setup_cell(name, url) if kind == "setup" else source.replace("{number}", name[:2])
         cells.append({"cell_type": "code", "metadata": METADATA.get(kind, {}), "source": source,
                       "execution_count": None, "outputs": []})
     return {"cells": cells, "metadata": chapter.METADATA, "nbformat": 4, "nbformat_minor": 5}
