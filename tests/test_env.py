@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import tlutils
 from tlutils import env
 
 
@@ -62,11 +63,25 @@ def test_setup_prints_device_scale_minutes_and_memory(monkeypatch, tmp_path, cap
     monkeypatch.setenv("TLUTILS_SCALE", "laptop")
     env.setup("02")
     assert "no recorded run" in capsys.readouterr().out
-    run = {"minutes": 2.0, "calibration_s": 0.1, "memory_gb": 1.26}
+    run = {"minutes": 2.0, "calibration_s": 0.1, "memory_gb": 1.26, "device": "some CPU"}
     (tmp_path / "chapters.json").write_text(json.dumps({"02": {"laptop/cpu": run}}))
     env.setup("02")
     out = capsys.readouterr().out
     assert "about 4 min" in out and "about 1.3 GB" in out and "scale:  laptop" in out  # this machine is half as fast
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    env.setup("02")
+    assert "not yet measured at scale full; scale laptop took 2 min and 1.3 GB on some CPU" in capsys.readouterr().out
+    (tmp_path / "chapters.json").write_text(json.dumps({"02": {"laptop/cpu": run, "full/cuda": run | {"minutes": 9}}}))
+    env.setup("02")
+    assert "on this kind of device (cpu); scale full took 9 min" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("since, told", [("0.0.9", False), (tlutils.__version__, False), ("0.10.0", True), ("2", True)])
+def test_setup_tells_when_the_chapter_needs_a_newer_package(since, told, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(env, "RESULTS", tmp_path)
+    env.setup("02", since=since)
+    out = capsys.readouterr().out
+    assert (f"needs tlutils {since}, and {tlutils.__version__} is loaded" in out) is told and "device:" in out
 
 
 @pytest.mark.parametrize("chapter", [2, "2", "two"])

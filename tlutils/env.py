@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import random
+import sys
 import time
 
 import numpy as np
@@ -63,7 +64,9 @@ def versions() -> dict[str, str]:
 def device_name() -> str:
     """Return a name of the device for people: the GPU's, or the CPU's with its number of threads."""
     if device().type == "cuda":
-        return torch.cuda.get_device_name()
+        return torch.cuda.get_device_name(device())
+    if device().type == "mps":
+        return f"Apple GPU ({platform.machine()})"
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as lines:
@@ -91,23 +94,34 @@ def calibrate() -> float:
     return best
 
 
-def setup(chapter: str) -> None:
+def setup(chapter: str, since: str = "0") -> None:
     """Print the device, the scale, and the minutes and memory that `chapter` will take here.
 
     Convention: the minutes are those of the recorded run of this chapter at this scale and kind of device
-        (results/chapters.json), times the ratio of `calibrate()` here and there. They are an estimate.
+        (results/chapters.json), times the ratio of `calibrate()` here and there: an estimate. Without such a run
+        the nearest recorded one is told as it was. `since` is the version of tlutils that the chapter needs.
     Errors: ValueError if chapter is not a number of two digits, such as "02".
     """
     if not (isinstance(chapter, str) and len(chapter) == 2 and chapter.isdigit()):
         raise ValueError(f'chapter must be its number in two digits, such as "02", got {chapter!r}')
+    loaded = sys.modules["tlutils"].__version__
+    if [int(part) for part in loaded.split(".")] < [int(part) for part in since.split(".")]:
+        print(f"note:   this chapter needs tlutils {since}, and {loaded} is loaded. With a network connection, restart "
+              "the session\n        (menu Runtime or Kernel), run the pip line of this cell, then this cell again.")
     print(f"device: {device_name()}")
     hint = '  (os.environ["TLUTILS_SCALE"] = "full" for the larger one)' if scale() == "laptop" else ""
     print(f"scale:  {scale()}{hint}")
     path = RESULTS / "chapters.json"
-    recorded = json.loads(path.read_text()) if path.exists() else {}
-    run = recorded.get(chapter, {}).get(f"{scale()}/{device().type}")
-    if run is None:
-        print(f"time:   chapter {chapter} has no recorded run at this scale on this kind of device")
-    else:
+    recorded = json.loads(path.read_text()).get(chapter, {}) if path.exists() else {}
+    print(f"time:   {_expected(recorded, chapter)}")
+
+
+def _expected(recorded: dict[str, dict], chapter: str) -> str:
+    if run := recorded.get(f"{scale()}/{device().type}"):
         minutes = run["minutes"] * max(calibrate() / run["calibration_s"], 0.1)
-        print(f"time:   about {max(1, round(minutes))} min here; memory: about {run['memory_gb']:.1f} GB")
+        return f"about {max(1, round(minutes))} min here; memory: about {run['memory_gb']:.1f} GB"
+    for key, run in sorted(recorded.items(), key=lambda item: not item[0].startswith(scale())):
+        missing = f"on this kind of device ({device().type})" if key.startswith(scale()) else f"at scale {scale()}"
+        took = f"{max(1, round(run['minutes']))} min and {run['memory_gb']:.1f} GB on {run['device']}"
+        return f"not yet measured {missing}; scale {key.split('/')[0]} took {took}"
+    return f"chapter {chapter} has no recorded run"
