@@ -1,35 +1,17 @@
-"""Let the built site need no other host, and carry no script or icon that no page uses.
-
-Jupyter Book adds every script of `_static` to every page, so the vendored files live in `_vendor`, which becomes a
-second static folder after Jupyter Book has looked.
-"""
+"""Let the built site need no other host, and carry no script or icon that no page uses."""
 import re
 from pathlib import Path
 
-from docutils import nodes
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
 
-def configure(app, config):
-    """Load MathJax from our own files, in the parts that the book needs."""
-    config.html_static_path.append("_vendor")
-    config.mathjax_path = "mathjax/startup.js"
-    loader = {"load": ["core", "input/tex", "output/chtml", "a11y/assistive-mml"]}
-    config.mathjax3_config = {**(config.mathjax3_config or {}), "loader": loader}
-
-
 def drop_scripts(app, pagename, templatename, context, doctree):
-    """Remove MathJax from pages without a formula, and thebe's scripts: thebe is off, and they log an error."""
-    formulas = doctree is not None and any(
-        isinstance(node, nodes.math | nodes.math_block) for node in doctree.findall(nodes.Element))
-
+    """Remove thebe's scripts: thebe is off, and they log an error."""
     def unwanted(script):
         name = str(getattr(script, "filename", script) or "")
-        body = str(getattr(script, "attributes", {}).get("body", ""))
-        mathematics = "mathjax" in name.lower() or "window.MathJax" in body
-        return "thebe" in name.lower() or "THEBE" in body or (mathematics and not formulas)
+        return "thebe" in name.lower() or "THEBE" in str(getattr(script, "attributes", {}).get("body", ""))
 
     context["script_files"][:] = [script for script in context.get("script_files", []) if not unwanted(script)]
 
@@ -101,7 +83,6 @@ def lighten(app, exception):
 
 def setup(app):
     """Register with Sphinx."""
-    app.connect("config-inited", configure, priority=900)
     app.connect("html-page-context", drop_scripts, priority=999)
     app.connect("build-finished", lighten)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

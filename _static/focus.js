@@ -1,11 +1,11 @@
 // Whatever scrolls sideways (a wide formula, table or line of code) can be reached and scrolled by keys.
-const BOXES = "div.math, mjx-container[display], pre, .pst-scrollable-table-container, .text_html";
+const BOXES = "div.math, span.math, pre, .pst-scrollable-table-container, .text_html";
 document.addEventListener("DOMContentLoaded", () => {
   const article = document.querySelector("article");
   if (!article) return;
   const look = () => article.querySelectorAll(BOXES).forEach((box) => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   });
-  new ResizeObserver(look).observe(article); // MathJax changes the height of the page when it has drawn
+  new ResizeObserver(look).observe(article);
   window.addEventListener("load", look);
 });
