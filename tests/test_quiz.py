@@ -30,6 +30,8 @@ def test_a_prediction_gives_nothing_away_and_keeps_its_key():
     assert "Right" not in question.to_html().split("<script>")[0]
     later = payload(choose("Where?", *OPTIONS, key="02"))
     assert later["key"] == "02" and [option["name"] for option in later["options"]] == ["A", "B"]
+    assert 'class="before"' in choose("Where?", *OPTIONS, key="02").to_html()
+    assert 'class="before"' not in choose("Where?", *OPTIONS).to_html() + question.to_html()
 
 
 def test_several_right_answers_come_with_all_their_reasons():
@@ -41,7 +43,7 @@ def test_a_number_has_a_tolerance_and_known_mistakes():
     data = payload(number("How many points?", 11.7, tolerance=0.5, unit="points", why="A7B.",
                           near={(30, 40): "That is D7B."}, otherwise="Read the curve at n = 7."))
     (low, high, right), (near_low, near_high, near) = data["cases"]
-    assert low == pytest.approx(11.2) and low <= 11.2 and high >= 12.2 and "Right" in right
+    assert low == pytest.approx(11.2) and low <= 11.2 and high >= 12.2 and right == "A7B."
     assert (near_low, near_high) == (30, 40) and "That is D7B." in near and "Read the curve" in data["otherwise"]
 
 

@@ -7,55 +7,71 @@ import re
 
 _STYLE = """
 .quiz{max-width:100%;margin:.75rem 0 1rem;color:inherit}
-.quiz fieldset{border:1px solid currentColor;border-radius:.4rem;padding:.5rem 1rem 1rem;margin:0;min-width:0}
-.quiz legend{font-weight:600;font-size:1em;padding:0 .4rem;width:auto;float:none;margin:0}
-.quiz .options label{display:flex;gap:.6rem;align-items:baseline;padding:.3rem 0;min-height:24px}
-.quiz input[type=number]{font:inherit;width:8rem;min-height:32px;margin:0 .4rem}
-.quiz button{font:inherit;min-height:32px;padding:0 .9rem;margin-top:.5rem}
-.quiz .verdict{margin:.6rem 0 0}
-.quiz .verdict:empty{display:none}
-.quiz [hidden]{display:none}
+.quiz fieldset{border:1px solid #7f7f7f;border-radius:.4rem;padding:.25rem 1rem 1rem;margin:0;min-width:0}
+.quiz legend{font-weight:600;font-size:1em;line-height:1.4;padding:0 .4rem;width:auto;float:none;margin:0 0 0 -.4rem}
+.quiz .options label{display:flex;gap:.6rem;align-items:baseline;padding:.3rem 0;margin:0;min-height:24px}
+.quiz .options input{flex:none;accent-color:#2f7fd1}
+.quiz .options label:has([type=number]){flex-wrap:wrap;align-items:center}
+.quiz input[type=number]{font:inherit;color:inherit;background:transparent;border:1px solid #7f7f7f;
+border-radius:.3rem;width:7rem;min-height:32px;padding:0 .4rem}
+.quiz button{font:inherit;color:inherit;background:transparent;border:1px solid currentColor;border-radius:.4rem;
+min-height:32px;padding:.1rem .9rem;margin-top:.5rem;cursor:pointer}
+.quiz button:hover{background:rgba(127,127,127,.2)}
+.quiz input:focus-visible,.quiz button:focus-visible{outline:2px solid currentColor;outline-offset:2px}
+.quiz .before{margin:.5rem 0 0}
+.quiz .verdict{margin:.75rem 0 0;padding:.1rem 0 .1rem .75rem;border-left:4px solid #7f7f7f}
+.quiz .verdict.right{border-color:#2a9d5c}
+.quiz .verdict.wrong{border-color:#d1495b}
+.quiz .verdict ul{margin:.25rem 0 0;padding-left:1.2rem}
+.quiz .verdict:empty,.quiz [hidden]{display:none}
 """
 
 # The browser's store is not there in every notebook; then a prediction is not remembered, and nothing else changes.
+# A prediction also travels as an event, to the question further down on the same page.
 _SCRIPT = """
 (() => {
   const root = document.getElementById("%(id)s");
   if (!root || root.dataset.alive) return;
   root.dataset.alive = "yes";
   const quiz = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  const form = root.querySelector("form"), verdict = root.querySelector(".verdict");
+  const [form, verdict, before] = ["form", ".verdict", ".before"].map(part => root.querySelector(part));
   const boxes = [...form.querySelectorAll("input")];
   const key = "what-transfers/prediction/" + quiz.key;
   const load = () => { try { return localStorage.getItem(key); } catch { return null; } };
   const save = value => { try { localStorage.setItem(key, value); } catch { } };
-  const say = html => { verdict.innerHTML = html; };
+  const say = (html, state = "") => { verdict.innerHTML = html; verdict.className = "verdict " + state; };
+  const judge = (right, html) => say("<strong>" + (right ? "Right." : "No.") + "</strong> " + html,
+                                     right ? "right" : "wrong");
   const answer = () => {
     if (quiz.kind === "number") {
       const value = parseFloat(boxes[0].value.replace(",", "."));
       if (Number.isNaN(value)) return say("Type a number.");
-      const hit = quiz.cases.find(([low, high]) => low <= value && value <= high);
-      return say(hit ? hit[2] : quiz.otherwise);
+      const hit = quiz.cases.findIndex(([low, high]) => low <= value && value <= high);
+      return judge(hit === 0, hit < 0 ? quiz.otherwise : quiz.cases[hit][2]);
     }
     const ticked = boxes.map(box => box.checked);
-    if (quiz.kind !== "several" && !ticked.includes(true)) return say("Choose an answer first.");
     if (quiz.kind === "several") {
-      const wrong = quiz.options.filter((option, k) => option.right !== ticked[k]).map(option => option.why);
-      return say(wrong.length ? "<strong>Not yet.</strong> " + wrong.join(" ") : "<strong>Right.</strong> " + quiz.all);
+      const words = [...form.querySelectorAll("label span")].map(span => span.innerHTML);
+      const wrong = quiz.options.map((option, k) => option.right === ticked[k] ? "" :
+        "<li>" + (ticked[k] ? "Not this: " : "This too: ") + words[k] + " " + option.why + "</li>").join("");
+      return wrong ? say("<strong>Not yet.</strong><ul>" + wrong + "</ul>", "wrong") : judge(true, quiz.all);
     }
     const k = ticked.indexOf(true);
-    if (quiz.kind === "prediction") { save(k); return say(quiz.options[k].why); }
-    say((quiz.options[k].right ? "<strong>Right.</strong> " : "<strong>No.</strong> ") + quiz.options[k].why);
+    if (k < 0) return say("Choose an answer first.");
+    if (quiz.kind === "one") return judge(quiz.options[k].right, quiz.options[k].why);
+    save(k);
+    say(quiz.options[k].why);
+    document.dispatchEvent(new CustomEvent(key, {detail: k}));
+  };
+  const recall = k => {
+    if (k === null || !boxes[+k]) return;
+    boxes[+k].checked = true;
+    if (before) { before.textContent = "You predicted " + quiz.options[+k].name + "."; before.hidden = false; say(""); }
   };
   form.addEventListener("submit", event => { event.preventDefault(); answer(); });
-  const before = quiz.key ? load() : null;
-  if (before !== null && boxes[+before]) {
-    boxes[+before].checked = true;
-    if (quiz.kind === "one") {
-      answer();
-      verdict.insertAdjacentText("afterbegin", "You predicted " + quiz.options[+before].name + ". ");
-    }
-  }
+  form.addEventListener("input", () => say(""));
+  if (quiz.key) recall(load());
+  if (before) document.addEventListener(key, event => recall(event.detail));
   root.querySelector("details").hidden = true;
   form.hidden = false;
 })();
@@ -74,11 +90,12 @@ class Question:
         uid = f"quiz-{hashlib.sha256((self.text + payload).encode()).hexdigest()[:10]}"
         items = "".join(f"<li>{answer}</li>" for answer in self.answers)
         summary = "Choices" if self.data["kind"] == "prediction" else "Answers"
+        before = '<p class="before" hidden></p>' if self.data["kind"] == "one" and self.data["key"] else ""
         return (f'<div class="quiz" id="{uid}" data-lm-suppress-shortcuts="true"><style>{_STYLE}</style>'
                 f'<form hidden><fieldset><legend>{_marked(self.text)}</legend>'
                 f'<div class="options">{self.fields.replace("UID", uid)}</div>'
-                f'<button type="submit">{self.button}</button>'
-                f'<p class="verdict" role="status"></p></fieldset></form>'
+                f'{before}<button type="submit">{self.button}</button>'
+                f'<div class="verdict" role="status"></div></fieldset></form>'
                 f'<details><summary>{_marked(self.text)} ({summary})</summary><ul>{items}</ul></details>'
                 f'<script type="application/json">{payload}</script><script>{_SCRIPT % {"id": uid}}</script></div>')
 
@@ -148,11 +165,11 @@ def number(text: str, answer: float, *, tolerance: float, why: str, otherwise: s
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be >= 0, got {tolerance}")
     slack = tolerance + 1e-9 * max(1.0, abs(answer))
-    cases = [[answer - slack, answer + slack, f"<strong>Right.</strong> {_marked(why)}"]]
-    cases += [[low, high, f"<strong>No.</strong> {_marked(words)}"] for (low, high), words in (near or {}).items()]
-    data = {"kind": "number", "key": "", "cases": cases, "otherwise": f"<strong>No.</strong> {_marked(otherwise)}"}
-    field = (f'<label>Your answer<input type="number" step="any" inputmode="decimal" name="UID">'
-             f'{html.escape(unit)}</label>')
+    cases = [[answer - slack, answer + slack, _marked(why)]]
+    cases += [[low, high, _marked(words)] for (low, high), words in (near or {}).items()]
+    data = {"kind": "number", "key": "", "cases": cases, "otherwise": _marked(otherwise)}
+    field = (f'<label>Your answer <input type="number" step="any" inputmode="decimal" name="UID">'
+             f' {html.escape(unit)}</label>')
     return Question(text, data, field, "Check", [f"{answer:g} {html.escape(unit)}. {_marked(why)}"])
 
 
