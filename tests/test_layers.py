@@ -8,9 +8,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "tlutils"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAME = {"ids": lambda path: str(path.relative_to(PACKAGE))}
 LAYERS = {"env": 0, "results": 0, "surgery": 1, "selfsup": 1, "domain": 1, "analysis": 1, "transferability": 1,
-          "adapters": 2, "data": 2, "models": 2, "train": 2, "experiments": 3, "plotting": 3, "explore": 3, "quiz": 3}
+          "adapters": 2, "data": 2, "models": 2, "train": 2, "zoo": 2,
+          "experiments": 3, "plotting": 3, "explore": 3, "quiz": 3}
 # within a layer, a unit may use the units named here
-SAME_LAYER = {("env", "results"), ("results", "env"), ("experiments", "plotting")}
+SAME_LAYER = {("env", "results"), ("results", "env"), ("experiments", "plotting"), ("zoo", "models")}
 
 
 def unit(path):

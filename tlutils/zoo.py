@@ -1,0 +1,108 @@
+"""A shelf of small pretrained networks that come with the package: load one in milliseconds, without a network."""
+import hashlib
+import html
+import json
+from pathlib import Path
+
+from safetensors.torch import load as parse
+from safetensors.torch import save as serialise
+from torch import nn
+
+from tlutils import models, results
+
+FOLDER = Path(__file__).resolve().parent / "checkpoints"
+BUILDERS = {"conv8": models.conv8, "tiny_vit": models.tiny_vit}
+COLUMNS = ("name", "architecture", "source", "task", "n_classes", "accuracy", "parameters", "size_kb")
+
+
+class Table(list):
+    """Rows, one dictionary each, that show themselves as a table in a notebook and as text elsewhere."""
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th scope='col'>{html.escape(key)}</th>" for key in self[0])
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row.values()) + "</tr>"
+                       for row in self)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        cells = [list(self[0]), *([str(cell) for cell in row.values()] for row in self)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+                         for line in cells)
+
+
+def names() -> list[str]:
+    """Return the names of the checkpoints on the shelf."""
+    return list(_manifest()["checkpoints"])
+
+
+def card(name: str) -> dict:
+    """Return what is known of a checkpoint: architecture, source, task, its accuracy there, how it was made, SHA-256.
+
+    Errors: ValueError for a name that is not on the shelf.
+    """
+    cards = _manifest()["checkpoints"]
+    if name not in cards:
+        raise ValueError(f"name must be one of {', '.join(cards)}, got {name!r}")
+    return cards[name]
+
+
+def table() -> Table:
+    """Return the shelf as a table: one row a checkpoint.
+
+    Units: accuracy on held-out images of the checkpoint's own task, 0 to 1; size_kb of the file, 1 kB = 1000 bytes.
+    """
+    return Table({key: {"name": name, **card(name)}[key] for key in COLUMNS} for name in names())
+
+
+def load(name: str, n_classes: int | None = None) -> nn.Sequential:
+    """Return a checkpoint as a network in eval mode on the CPU; n_classes puts on a new random head.
+
+    Shapes: images (n, 1, 24, 24) from `data.to_tensor` -> scores; the last block is the head.
+    Convention: weights are stored in float16 and computed with in float32.
+    Errors: ValueError for an unknown name, or a file whose SHA-256 is not that of the manifest.
+    """
+    facts = card(name)
+    content = (FOLDER / f"{name}.safetensors").read_bytes()
+    if (digest := hashlib.sha256(content).hexdigest()) != facts["sha256"]:
+        raise ValueError(f"the file of {name} is damaged: SHA-256 {digest[:12]}..., not {facts['sha256'][:12]}...; "
+                         "install the package again, or restore the file with git")
+    model = BUILDERS[facts["architecture"]](facts["n_classes"], **facts["options"])
+    model.load_state_dict({key: tensor.float() if tensor.is_floating_point() else tensor
+                           for key, tensor in parse(content).items()})
+    if n_classes is not None:
+        from tlutils.surgery import replace_head
+        replace_head(model, n_classes)
+    return model.eval()
+
+
+def store(name: str, model: nn.Sequential, facts: dict, folder: Path = FOLDER) -> Path:
+    """Write a network and its facts to the shelf, replacing one of the same name; return the file.
+
+    Shapes: facts holds what `load` and `table` read (architecture, options, n_classes, source, task, accuracy) and
+        any further provenance; parameters, size_kb and sha256 are added here.
+    Convention: float16; the file and then the manifest are written under temporary names and renamed.
+    Errors: ValueError for an unknown architecture or a missing fact.
+    """
+    if facts.get("architecture") not in BUILDERS:
+        raise ValueError(f"architecture must be one of {', '.join(BUILDERS)}, got {facts.get('architecture')!r}")
+    if missing := {"options", "n_classes", "source", "task", "accuracy"} - set(facts):
+        raise ValueError(f"facts must hold {', '.join(sorted(missing))}")
+    state = {key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+             for key, tensor in model.state_dict().items()}
+    content, path = serialise(state), folder / f"{name}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
+    manifest = _manifest(folder)
+    manifest["checkpoints"][name] = facts | {
+        "parameters": sum(p.numel() for p in model.parameters()), "size_kb": round(len(content) / 1000),
+        "sha256": hashlib.sha256(content).hexdigest()}
+    results.write_json(folder / "manifest.json", manifest)
+    return path
+
+
+def _manifest(folder: Path = FOLDER) -> dict:
+    path = folder / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"checkpoints": {}}
