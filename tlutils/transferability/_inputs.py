@@ -1,0 +1,119 @@
+"""What the measures take: guards that name the argument and show what came, and rows read in float64, block by block."""
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 4096  # rows read at a time: enough for BLAS, little beside the features themselves
+
+
+class Rows:
+    """A matrix (n, d) of any float type on any device; blocks of its rows are read as float64 tensors.
+
+    Convention: wide matrices (n < d) can be turned into their own span, which keeps every inner product.
+    Errors: ValueError naming the argument if it is no finite matrix of numbers with at least two rows.
+    """
+
+    def __init__(self, x, name: str = "features", least: int = 2):
+        x = _storage(x)
+        if x.ndim != 2:
+            raise ValueError(f"{name} must be (n, d), got {tuple(x.shape)}{_swapped(x)}")
+        if isinstance(x, np.ndarray) and x.dtype.kind not in "fiub" or isinstance(x, Tensor) and x.is_complex():
+            raise ValueError(f"{name} must be real numbers, got {x.dtype}")
+        if 0 in x.shape or len(x) < least:
+            raise ValueError(f"{name} must hold at least {least} samples and one column, got {tuple(x.shape)}")
+        self.x, self.name, (self.n, self.d) = x, name, x.shape
+        self.device = x.device if isinstance(x, Tensor) else torch.device("cpu")
+
+    def take(self, index) -> Tensor:
+        """Return the rows at index (a slice or positions) as a new float64 tensor."""
+        if isinstance(self.x, Tensor):
+            index = index if isinstance(index, slice) else torch.from_numpy(index).to(self.device)
+            return self.x[index].to(torch.float64, copy=True)
+        if isinstance(index, slice):
+            return torch.from_numpy(np.array(self.x[index], dtype=np.float64, order="C"))
+        return torch.from_numpy(np.take(self.x, index, axis=0).astype(np.float64, copy=False))
+
+    def blocks(self, rows: int = BLOCK):
+        """Yield (slice, rows) from first to last."""
+        for start in range(0, self.n, rows):
+            part = slice(start, start + rows)
+            yield part, self.take(part)
+
+    def argmax(self) -> np.ndarray:
+        """Return the column of the largest entry of each row, (n,)."""
+        return self.x.argmax(1).cpu().numpy() if isinstance(self.x, Tensor) else self.x.argmax(1)
+
+    def mean(self) -> Tensor:
+        """Return the mean row (d,), summed about the first row, so that a constant column gives exactly its value."""
+        first = self.take(slice(0, 1))[0]
+        total = torch.zeros_like(first)
+        for _, z in self.blocks(512):
+            total += z.sub_(first).sum(0)
+        return first + self.finite(total) / self.n
+
+    def finite(self, total: Tensor) -> Tensor:
+        """Return total if it is finite; it sums over all entries, so NaN or infinity anywhere would show in it."""
+        if bool(torch.isfinite(total).all()):
+            return total
+        bad = next((s.start + int((~torch.isfinite(z)).any(1).nonzero()[0]) for s, z in self.blocks()
+                    if not torch.isfinite(z).all()), None)
+        raise ValueError(f"{self.name} must be finite, got NaN or infinity in row {bad}" if bad is not None else
+                         f"{self.name} must be small enough to square in float64, got values that overflow")
+
+    def narrow(self, origin: Tensor) -> tuple["Rows", Tensor]:
+        """Return rows - origin and origin in at most n + 1 columns with the same inner products: X^T = QR, R stands for X.
+
+        Convention: a narrow matrix (n >= d) comes back as it is, not shifted, beside origin.
+        """
+        if self.n >= self.d:
+            return self, origin
+        x = self.take(slice(None)).sub_(origin)
+        self.finite(x.abs().sum(0))
+        r = torch.linalg.qr(torch.cat([x, origin[None]]).T, mode="r").R.T.contiguous()
+        return Rows(r[:-1], self.name), r[-1]
+
+
+def class_index(labels, n: int, name: str = "labels") -> tuple[np.ndarray, np.ndarray]:
+    """Return codes 0..C-1 of integer labels (n,), ordered as the labels are, and the size of each class.
+
+    Errors: ValueError naming the argument if labels are no vector of n integers.
+    """
+    y = integers(labels, n, name)
+    low, span = int(y.min()), int(y.max()) - int(y.min()) + 1
+    if span > 4 * n + 1024:  # far apart: sort them
+        return np.unique(y, return_inverse=True, return_counts=True)[1:]
+    y = y - low
+    counts = np.bincount(y, minlength=span)
+    if counts.all():
+        return y, counts
+    return (np.cumsum(counts > 0) - 1)[y], counts[counts > 0]
+
+
+def integers(labels, n: int | None, name: str) -> np.ndarray:
+    """Return labels as a vector of n integers on the CPU; n=None takes any length from 2."""
+    if labels is None:
+        raise ValueError(f"{name} must be given beside an array, got None")
+    y = _storage(labels)
+    y = y.cpu().numpy() if isinstance(y, Tensor) else y
+    if y.ndim != 1 or n is not None and len(y) != n or len(y) < 1:
+        raise ValueError(f"{name} must be ({n or 'n'},), got {tuple(y.shape)}")
+    if y.dtype.kind not in "iub":
+        raise ValueError(f"{name} must be integers, got {y.dtype}")
+    if n is None and len(y) < 2:
+        raise ValueError(f"{name} must hold at least 2 samples, got {len(y)}")
+    return y.astype(np.int64, copy=False)
+
+
+def _storage(x) -> np.ndarray | Tensor:
+    """Return an array for anything on the CPU and a tensor for anything elsewhere, without copying where possible."""
+    if not isinstance(x, Tensor):
+        return np.asarray(x)
+    x = x.detach()
+    if x.device.type != "cpu":
+        return x
+    return (x.float() if x.dtype == torch.bfloat16 else x).resolve_conj().resolve_neg().numpy()
+
+
+def _swapped(x) -> str:
+    integer = not x.is_floating_point() if isinstance(x, Tensor) else x.dtype.kind in "iu"
+    return "; were features and labels swapped?" if x.ndim == 1 and integer else ""
