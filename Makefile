@@ -4,7 +4,9 @@ REQUIREMENTS ?= requirements.txt
 UV           ?= $(shell command -v uv 2>/dev/null)
 TORCH        ?=
 PORT         ?= 8000
+ENVIRONMENTS ?= _build/environments
 export JUPYTER_PREFER_ENV_PATH = 1
+export UV
 
 PY       := .venv/bin/python
 CHAPTERS  = $(wildcard chapters/[0-9][0-9]_*.ipynb)
@@ -21,12 +23,12 @@ else
   INSTALL  = $(UV) pip install --quiet --python $(PY)
 endif
 
-.PHONY: help book test run results new repo normalise freeze serve clean distclean environment
+.PHONY: help book test test-colab test-oldest test-newest run results new repo normalise freeze serve clean distclean environment
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@echo "make book, then make test. All of it:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "Variables: PYTHON=python3.12   UV=0 (use pip)   TORCH=cpu (small download)   REQUIREMENTS=requirements.lock"
 
 environment: $(READY)  ## .venv with everything in it (the other commands call it)
@@ -48,6 +50,15 @@ test: book  ## everything: style, units, chapters, notebooks, browser
 	$(PY) -m pytest tests --ignore=tests/test_site.py
 	$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
 	$(PY) -m pytest tests/test_site.py
+
+test-colab: $(READY)  ## the chapters in the versions of Colab, set up as there  (ENVIRONMENTS=folder: some GB)
+	$(PY) tools/environments.py colab --at $(ENVIRONMENTS) $(CH)
+
+test-oldest: $(READY)  ## the chapters in the lowest versions that the package claims
+	$(PY) tools/environments.py oldest --at $(ENVIRONMENTS) $(CH)
+
+test-newest: $(READY)  ## the chapters in the newest versions on the index
+	$(PY) tools/environments.py newest --at $(ENVIRONMENTS) $(CH)
 
 run: $(READY)  ## execute a chapter in place:  make run CH=02  (SCALE=full: the larger run, kept apart)
 	$(if $(SCALE),TLUTILS_SCALE=$(SCALE)) $(PY) tools/run.py $(CH)
