@@ -1,12 +1,13 @@
-"""What is made from the files it speaks of: the map of chapters, the recorded runs, the run times, the package's pages.
+"""What is made from the files it speaks of: the map of chapters, recorded runs and their evidence, the package's pages.
 
-In a page, as directives: chapter-map, recorded-runs, run-times, package-api.
+In a page, as directives: chapter-map, living-figure, evidence, ways-compared, recorded-runs, run-times, package-api.
 """
 import json
 import os
 import re
 from pathlib import Path
 
+import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
@@ -28,12 +29,47 @@ def toc_chapters(root):
     return re.findall(r"^\s*- file: (chapters/\S+)", Path(root, "_toc.yml").read_text(encoding="utf-8"), re.M)
 
 
+def cells(notebook):
+    """Return the cells of a notebook, each source as one string."""
+    found = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    return [cell | {"source": "".join(cell["source"])} for cell in found]
+
+
+def outputs(notebook, kind):
+    """Return what the cells of a notebook put out: "text" as printed, or the content of one type such as text/html."""
+    found = []
+    for cell in cells(notebook):
+        for output in cell.get("outputs", []):
+            content = output.get("text") if kind == "text" else output.get("data", {}).get(kind)
+            found += ["".join(content)] if content else []
+    return found
+
+
+def chapter(root, number):
+    """Return the path of the chapter with this number, relative to the root; ValueError if there is none."""
+    found = [name for name in toc_chapters(root) if Path(name).name.startswith(f"{number}_")]
+    if not found or not Path(root, f"{found[0]}.ipynb").exists():
+        raise ValueError(f"_toc.yml names no chapter {number!r}")
+    return f"{found[0]}.ipynb"
+
+
 def title_and_thesis(notebook):
     """Return the title of a chapter and the sentence below it."""
-    nb = json.loads(Path(notebook).read_text(encoding="utf-8"))
-    source = "".join(next(c["source"] for c in nb["cells"] if c["cell_type"] == "markdown"))
+    source = next(cell["source"] for cell in cells(notebook) if cell["cell_type"] == "markdown")
     parts = [part.strip() for part in source.split("\n\n") if part.strip()]
     return parts[0].lstrip("# "), (parts[1].strip("*") if len(parts) > 1 else "")
+
+
+def reading_minutes(notebook, per_minute=200):
+    """Return the minutes that the words of a chapter take to read, to the next five."""
+    words = sum(len(cell["source"].split()) for cell in cells(notebook) if cell["cell_type"] == "markdown")
+    return max(5, 5 * round(words / per_minute / 5))
+
+
+def needs(root):
+    """Return which chapters a chapter builds on, by number, from chapters/needs.yml."""
+    path = Path(root, "chapters", "needs.yml")
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def minutes(run):
@@ -51,16 +87,38 @@ def run_times(root):
 
 def chapter_map(root, up):
     """Return the map of chapters as markdown; `up` leads from the page to the root."""
-    rows, times = [], run_times(root)
+    rows, times, before = [], run_times(root), needs(root)
     for name in toc_chapters(root):
         if not Path(root, f"{name}.ipynb").exists():
             continue  # the table of contents itself warns
+        number = Path(name).name[:2]
         title, thesis = title_and_thesis(Path(root, f"{name}.ipynb"))
-        time = minutes(times.get(Path(name).name[:2], {}).get("laptop/cpu"))
-        rows.append([int(Path(name).name[:2]), f"[{title}]({up}{name}.ipynb)", thesis, time])
+        read = f"{reading_minutes(Path(root, f'{name}.ipynb'))} min"
+        wanted = ", ".join(f"[{int(one)}]({up}{chapter(root, one)})" for one in before.get(number, [])) or "–"
+        rows.append([f"**{int(number)}. [{title}]({up}{name}.ipynb)** {thesis}", wanted, read,
+                     minutes(times.get(number, {}).get("laptop/cpu"))])
     if not rows:
         return "The first chapters are being written."
-    return table(["no.", "chapter", "what it shows", "runs in"], rows)
+    return table(["chapter", "needs", "read", "run"], rows)
+
+
+WAYS = ("probe 2", "probe 4", "probe 6", "probe 7", "partial", "slow body", "fine-tune", "scratch")
+
+
+def ways_compared(root, up):
+    """Return mean accuracies by target, labels per class and way of transfer as markdown, the best of a row in bold."""
+    record = json.loads(Path(root, "results", "03_fine_tune_or_freeze", "labels_per_class.json").read_text("utf-8"))
+    found = {}
+    for row in record["rows"]:
+        if row["metric"] == "accuracy" and row["method"] in WAYS and row.get("labels_per_class"):
+            by_way = found.setdefault((row["target"], row["labels_per_class"]), {})
+            by_way.setdefault(row["method"], []).append(row["value"])
+    rows = []
+    for (target, size), by_way in found.items():
+        means = {way: round(100 * sum(by_way[way]) / len(by_way[way]), 1) for way in WAYS}
+        best = max(means.values())
+        rows.append([target, size, *(f"**{mean:.1f}**" if mean == best else f"{mean:.1f}" for mean in means.values())])
+    return table(["target", "labels per class", *WAYS], rows)
 
 
 def recorded_runs(root, up):
@@ -97,7 +155,8 @@ def package_api(root, up):
 
 def sources(root):
     """Return the files that the generated parts are made from."""
-    patterns = ("_toc.yml", "results/*.json", "results/*/*.json", "chapters/*.ipynb", "tlutils/**/*.py")
+    patterns = ("_toc.yml", "chapters/needs.yml", "chapters/*.ipynb", "results/*.json", "results/*/*.json",
+                "tlutils/**/*.py")
     return sorted(os.fspath(path) for pattern in patterns for path in Path(root).glob(pattern))
 
 
@@ -112,23 +171,87 @@ class Generated(SphinxDirective):
 
     make = None
 
-    def run(self):
-        """Return the nodes of the generated markdown."""
-        root = Path(self.env.srcdir)
-        for path in sources(root):
+    def prepare(self):
+        """Note what the page is made from; return the root and the way from the page to it."""
+        for path in sources(self.env.srcdir):
             self.env.note_dependency(path)
         self.env.generated_pages = {self.env.docname, *getattr(self.env, "generated_pages", set())}
-        text = type(self).make(root, "../" * self.env.docname.count("/"))
-        node = nodes.container(classes=["generated"])
+        return Path(self.env.srcdir), "../" * self.env.docname.count("/")
+
+    def parsed(self, text, name="generated"):
+        """Return a container with the nodes of a markdown text."""
+        node = nodes.container(classes=[name])
         lines = StringList(text.splitlines(), source=f"{self.name} of {self.env.docname}")
         self.state.nested_parse(lines, 0, node, match_titles=True)
+        return node
+
+    def run(self):
+        """Return the nodes of the generated markdown."""
+        node = self.parsed(type(self).make(*self.prepare()))
         return node.children if any(isinstance(child, nodes.section) for child in node.children) else [node]
+
+
+class LivingFigure(Generated):
+    """The explorer of a chapter as its notebook stores it, the directive's content below it: `{living-figure} 01`."""
+
+    required_arguments, has_content = 1, True
+
+    def run(self):
+        """Return the explorer's HTML and the caption."""
+        root, _ = self.prepare()
+        try:
+            stored = outputs(root / chapter(root, self.arguments[0]), "text/html")
+        except ValueError as error:
+            raise self.error(str(error)) from None
+        shown = [text for text in stored if 'class="explore"' in text]
+        if not shown:
+            raise self.error(f"chapter {self.arguments[0]} has no stored explorer")
+        figure = self.parsed("\n".join(self.content), "living-figure")
+        figure.insert(0, nodes.raw("", shown[0], format="html"))
+        return [figure]
+
+
+class Evidence(Generated):
+    """Claims that a chapter has checked, word by word as its output says: `{evidence} 03 labels_per_class`.
+
+    Each line of the content is the beginning of one claim. A claim that no stored output holds is an error of the
+    build, so a page cannot say more than the runs.
+    """
+
+    required_arguments, optional_arguments, has_content = 1, 1, True
+
+    def run(self):
+        """Return the claims as a list, each with a link to its chapter and to the recorded run."""
+        root, up = self.prepare()
+        number, *record = self.arguments
+        try:
+            name = chapter(root, number)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+        checked = re.findall(r"^holds: (.*)$", "\n".join(outputs(root / name, "text")), re.M)
+        link = f"[chapter {int(number)}]({up}{name}#claims)"
+        if record:
+            files = sorted(root.glob(f"results/[0-9][0-9]_*/{record[0]}.json"))
+            if len(files) != 1:
+                raise self.error(f"results/ holds {len(files)} recorded runs named {record[0]!r}")
+            address = f"{self.config.html_theme_options['repository_url']}/blob/" \
+                      f"{self.config.html_theme_options['repository_branch']}/{files[0].relative_to(root).as_posix()}"
+            link += f", [{record[0]}]({address})"
+        lines = []
+        for beginning in filter(str.strip, self.content):
+            found = [text for text in checked if text.startswith(beginning.strip())]
+            if len(found) != 1:
+                raise self.error(f"chapter {number}: {len(found)} checked claims begin with {beginning.strip()!r}")
+            lines.append(f"- {found[0]} ({link})")
+        return [self.parsed("\n".join(lines), "evidence")]
 
 
 def setup(app):
     """Register with Sphinx."""
     for name, make in {"chapter-map": chapter_map, "recorded-runs": recorded_runs, "run-times": chapter_times,
-                       "package-api": package_api}.items():
+                       "package-api": package_api, "ways-compared": ways_compared}.items():
         app.add_directive(name, type(name.title().replace("-", ""), (Generated,), {"make": staticmethod(make)}))
+    app.add_directive("living-figure", LivingFigure)
+    app.add_directive("evidence", Evidence)
     app.connect("env-get-outdated", outdated)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
