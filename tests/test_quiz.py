@@ -35,8 +35,9 @@ def test_a_prediction_gives_nothing_away_and_keeps_its_key():
 
 
 def test_several_right_answers_come_with_all_their_reasons():
-    data = payload(choose_all("Which?", *OPTIONS, ("C. the norm", True, "It drifts.")))
-    assert data["kind"] == "several" and data["all"] == "The <em>last</em> layers are special. It drifts."
+    data = payload(choose_all("Which?", *OPTIONS, ("C. the norm", True, "It drifts by 5 %.")))
+    assert data["kind"] == "several" and [option["right"] for option in data["options"]] == [False, True, True]
+    assert data["options"][2]["why"] == "It drifts by 5\N{NO-BREAK SPACE}%."
 
 
 def test_a_number_has_a_tolerance_and_known_mistakes():

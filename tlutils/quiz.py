@@ -18,6 +18,7 @@ border-radius:.3rem;width:7rem;min-height:32px;padding:0 .4rem}
 min-height:32px;padding:.1rem .9rem;margin-top:.5rem;cursor:pointer}
 .quiz button:hover{background:rgba(127,127,127,.2)}
 .quiz input:focus-visible,.quiz button:focus-visible{outline:2px solid currentColor;outline-offset:2px}
+html[data-theme=dark] .bd-content div.cell_output .text_html:has(>div.quiz){background:none;color:inherit;padding:0}
 .quiz .before{margin:.5rem 0 0}
 .quiz .verdict{margin:.75rem 0 0;padding:.1rem 0 .1rem .75rem;border-left:4px solid #7f7f7f}
 .quiz .verdict.right{border-color:#2a9d5c}
@@ -52,9 +53,13 @@ _SCRIPT = """
     const ticked = boxes.map(box => box.checked);
     if (quiz.kind === "several") {
       const words = [...form.querySelectorAll("label span")].map(span => span.innerHTML);
-      const wrong = quiz.options.map((option, k) => option.right === ticked[k] ? "" :
-        "<li>" + (ticked[k] ? "Not this: " : "This too: ") + words[k] + " " + option.why + "</li>").join("");
-      return wrong ? say("<strong>Not yet.</strong><ul>" + wrong + "</ul>", "wrong") : judge(true, quiz.all);
+      const list = (chosen, mark) => "<ul>" + quiz.options.map((option, k) => chosen(option, k) ?
+        "<li>" + mark(k) + words[k] + "<br>" + option.why + "</li>" : "").join("") + "</ul>";
+      if (quiz.options.every((option, k) => option.right === ticked[k])) {
+        return judge(true, list(option => option.right, () => ""));
+      }
+      return say("<strong>Not yet.</strong>" + list((option, k) => option.right !== ticked[k],
+                 k => ticked[k] ? "<em>Not this:</em> " : "<em>This too:</em> "), "wrong");
     }
     const k = ticked.indexOf(true);
     if (k < 0) return say("Choose an answer first.");
@@ -142,13 +147,12 @@ def choose_all(text: str, *options: tuple[str, bool, str]) -> Question:
     """Return a question in which any number of answers are right: all of them, and no other, must be ticked.
 
     Shapes: options are (words, whether it is right, why), 2 or more; the reader sees the `why` of every option that
-        was ticked wrongly or missed.
+        was ticked wrongly or missed, and in the end of every right one.
     Errors: ValueError unless there are two options and a reason for each.
     """
     _check_options("options", options, 3)
     parts = [{"right": right, "why": _marked(why)} for _, right, why in options]
-    everything = " ".join(part["why"] for part in parts if part["right"])
-    return Question(text, {"kind": "several", "key": "", "options": parts, "all": everything},
+    return Question(text, {"kind": "several", "key": "", "options": parts},
                     _boxes("checkbox", [words for words, _, _ in options]), "Check", _answers(options))
 
 
@@ -189,6 +193,7 @@ def _check_options(name, options, width):
 
 
 def _marked(text):
-    """Return text as HTML: escaped, with `code` and *emphasis*."""
+    """Return text as HTML: escaped, with `code` and *emphasis*, and a percent sign that stays with its number."""
+    text = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
     return re.sub(r"(?<!\w)\*([^*\n]+)\*(?!\w)", r"<em>\1</em>", text)
