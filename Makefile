@@ -23,7 +23,7 @@ else
   INSTALL  = $(UV) pip install --quiet --python $(PY)
 endif
 
-.PHONY: help book test test-colab test-oldest test-newest run results new repo normalise freeze serve clean distclean environment
+.PHONY: help book test test-colab test-oldest test-newest run results new repo normalise freeze lab serve clean distclean environment
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -77,6 +77,9 @@ normalise: $(READY)  ## bring the notebooks into their byte-stable form
 
 freeze: $(READY)  ## record the exact versions of the environment in requirements.lock
 	$(PY) tools/freeze.py
+
+lab: $(READY)  ## read, run and write chapters in JupyterLab  (LAB=--no-browser: only print the address)
+	.venv/bin/jupyter lab --port=8888 --LabApp.default_url=/lab/tree/chapters $(LAB)
 
 serve: $(READY)  ## show the built book at http://localhost:8000
 	$(PY) -m http.server --directory _build/html $(PORT)

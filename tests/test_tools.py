@@ -192,8 +192,8 @@ def environment(version=(3, 12), free=50.0, needed=8.0, has_venv=True, installer
 
 def test_preflight_says_in_one_line_what_is_in_the_way():
     assert environment() is None
-    assert environment(version=(3, 10)) is None and environment(installer="uv", has_venv=False) is None
-    for line, words in ((environment(version=(3, 9)), ("3.9", "3.10")), (environment(version=(2, 7)), ("2.7",)),
+    assert environment(version=(3, 11)) is None and environment(installer="uv", has_venv=False) is None
+    for line, words in ((environment(version=(3, 10)), ("3.10", "3.11")), (environment(version=(2, 7)), ("2.7",)),
                         (environment(free=7.9), ("8 GB", "7.9")),
                         (environment(has_venv=False), ("ensurepip", "python3-venv"))):
         assert all(word in line for word in words) and "\n" not in line
@@ -266,6 +266,9 @@ def test_moving_the_repository_rewrites_every_address(small_book):
 def test_moving_touches_only_the_whole_name():
     text = repo.rewrite("https://github.com/a/b https://github.com/a/b-c", "https://github.com/a/b", "https://github.com/x/y")
     assert text == "https://github.com/x/y https://github.com/a/b-c"
+    text = "https://mybinder.org/v2/gh/a/b/main https://mybinder.org/v2/gh/a/b-c/main https://a.github.io/b/"
+    assert repo.rewrite(text, "https://github.com/a/b", "https://github.com/x/y") == (
+        "https://mybinder.org/v2/gh/x/y/main https://mybinder.org/v2/gh/a/b-c/main https://x.github.io/y/")
 
 
 def test_recorded_commands_come_from_the_results_once_each(tmp_path):

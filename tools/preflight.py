@@ -3,7 +3,7 @@ import os
 import shutil
 import sys
 
-OLDEST = (3, 10)
+OLDEST = (3, 11)  # of sphinx-book-theme; the package alone runs on 3.10
 
 
 def problem(version, free_gb, needed_gb, has_venv, installer):

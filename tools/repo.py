@@ -15,10 +15,10 @@ ADDRESS = re.compile(r"https://github\.com/([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-
 
 
 def rewrite(text, old, new):
-    """Return a text with the repository's address replaced, in links, pages and Colab badges."""
+    """Return a text with the repository's address replaced, in links, pages, and addresses of Colab and Binder."""
     (old_owner, old_name), (new_owner, new_name) = (ADDRESS.fullmatch(url).groups() for url in (old, new))
-    text = re.sub(rf"github(\.com)?/{re.escape(old_owner)}/{re.escape(old_name)}(?![\w-])",
-                  lambda found: f"github{found.group(1) or ''}/{new_owner}/{new_name}", text)
+    text = re.sub(rf"(github(?:\.com)?|/gh)/{re.escape(old_owner)}/{re.escape(old_name)}(?![\w-])",
+                  lambda found: f"{found.group(1)}/{new_owner}/{new_name}", text)
     return text.replace(f"{old_owner}.github.io/{old_name}", f"{new_owner}.github.io/{new_name}")
 
 
