@@ -1,12 +1,13 @@
 """Show the package's docstrings as they are written: a first paragraph, then parts such as `Shapes: ...`.
 
 The parts become a field list. What they say is plain text with equations in it (x * y, |x|, loss_), so the characters
-that reStructuredText would take for markup are protected; only `code` between backquotes is markup.
+that reStructuredText would take for markup are protected; only `code` between backquotes is markup. Examples (>>> ...)
+stay as they are.
 """
 import re
 
 PARTS = ("Equation", "Source", "Shapes", "Units", "Convention", "Errors", "Example")
-PART = re.compile(rf"^((?:{'|'.join(PARTS)})(?: and \w+)?):\s*(.*)$")
+PART = re.compile(rf"^((?:{'|'.join(PARTS)})(?:s| and \w+)?):\s*(.*)$")
 
 
 def protect(text):
@@ -22,19 +23,24 @@ def protect(text):
 
 def convert(lines):
     """Return the lines of a docstring as reStructuredText: paragraphs, then one field per part."""
-    result, field = [], False
+    result, field, example = [], False, False
     for line in lines:
-        match = PART.match(line)
-        if match:
+        match, words = PART.match(line), line.strip()
+        example = words.startswith(">>>") or (example and bool(words) and not match)
+        if example:
+            if words.startswith(">>>") and result and not result[-1].strip().startswith((">>>", "...", ":Example")):
+                result.append("")
+            result.append(("    " if field else "") + words)
+        elif match:
             if not field and result and result[-1]:
                 result.append("")
             field = True
-            result.append(f":{match.group(1)}: {protect(match.group(2))}")
-        elif not line.strip():
+            result.append(f":{match.group(1)}: {protect(match.group(2))}".rstrip())
+        elif not words:
             result.append("")
             field = False
         else:
-            result.append(("    " if field else "") + protect(line.strip()))
+            result.append(("    " if field else "") + protect(words))
     return [*result, ""]
 
 

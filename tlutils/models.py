@@ -20,6 +20,9 @@ def conv8(n_classes: int, channels: int = 1, side: int = 24, widths: Sequence[in
         side 24 becomes 12, 6 and 3.
     Convention: a convolution is 3x3, then BatchNorm (or a bias, with batchnorm=False), then ReLU.
     Errors: ValueError unless there are six widths and all sizes are positive.
+
+    >>> conv8(n_classes=10)(torch.zeros(5, 1, 24, 24)).shape
+    torch.Size([5, 10])
     """
     if len(widths) != 6 or min(n_classes, channels, side, width_fc, *widths) < 1:
         raise ValueError(f"need six positive widths and positive sizes, got widths {tuple(widths)}, "
@@ -79,6 +82,9 @@ def tiny_vit(n_classes: int, channels: int = 1, side: int = 24, dim: int = 48, d
     Convention: the stem is convolutional (strides 2, 2, 1), since a plain patch embedding does not learn from the few
         thousand images of the laptop scale; pre-norm blocks; the mean token is classified.
     Errors: ValueError if 4 does not divide side, heads does not divide dim, or depth < 1.
+
+    >>> tiny_vit(n_classes=10)[:2](torch.zeros(5, 1, 24, 24)).shape                   # 36 tokens of width 48
+    torch.Size([5, 36, 48])
     """
     if side % 4 or dim % heads or depth < 1 or n_classes < 1:
         raise ValueError(f"need side divisible by 4, dim by heads, depth and n_classes >= 1; got side {side}, "

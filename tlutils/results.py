@@ -69,6 +69,10 @@ def select(rows: list[dict], **wanted) -> np.ndarray:
     """Return the values of the rows whose keys equal `wanted`, in order of their seeds, as float array (n,).
 
     Errors: ValueError if no row answers, so that a misspelt method is never an empty curve.
+
+    >>> rows = [{"method": "probe", "seed": seed, "value": value} for seed, value in ((1, 0.9), (0, 0.8))]
+    >>> select(rows, method="probe")
+    array([0.8, 0.9])
     """
     found = [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
     if not found:
@@ -77,7 +81,11 @@ def select(rows: list[dict], **wanted) -> np.ndarray:
 
 
 def claim(text: str, ok: bool) -> None:
-    """Print whether a claim holds: coarse words that are the same on every machine, never a raw number."""
+    """Print whether a claim holds: coarse words that are the same on every machine, never a raw number.
+
+    >>> claim("twice two is four", 2 * 2 == 4)
+    holds: twice two is four
+    """
     print(f"{'holds' if ok else 'DOES NOT HOLD'}: {text}")
 
 

@@ -13,6 +13,10 @@ def layers(model: nn.Sequential) -> dict[str, nn.Module]:
     """Return the named blocks of a network in order, the head last.
 
     Errors: ValueError if model is not an `nn.Sequential` of at least two blocks.
+
+    >>> from tlutils.models import conv8
+    >>> list(layers(conv8(n_classes=10)))
+    ['conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'conv6', 'fc7', 'head']
     """
     if not isinstance(model, nn.Sequential) or len(model) < 2:
         raise ValueError(f"model must be an nn.Sequential of at least two blocks, got {type(model).__name__}")
@@ -25,6 +29,12 @@ def copy_layers(source: nn.Sequential, target: nn.Sequential, n: int) -> nn.Sequ
     Convention: values are copied, so the two networks stay independent; the other blocks of target are untouched.
     Errors: ValueError if n is not in 0..number of blocks, or if a block differs in names or shapes
         (nothing is copied then).
+
+    >>> from tlutils.models import conv8
+    >>> a, b = conv8(n_classes=10), conv8(n_classes=26)
+    >>> c = copy_layers(a, b, n=7)
+    >>> bool((c.conv1[0].weight == a.conv1[0].weight).all()), c.head.out_features
+    (True, 26)
     """
     pairs = list(zip(_first(source, n), _first(target, n), strict=True))
     for (name, a), (_, b) in pairs:
@@ -43,6 +53,11 @@ def freeze(model: nn.Sequential, n: int | None = None) -> nn.Sequential:
         training mode, and would leave dropout on. Frozen blocks therefore stay in eval mode, also after a later
         `model.train()`. `unfreeze` takes it back.
     Errors: ValueError if n is not in 0..number of blocks.
+
+    >>> from tlutils.models import conv8
+    >>> model = freeze(conv8(n_classes=10), n=4).train()
+    >>> [block.training for block in model]
+    [False, False, False, False, True, True, True, True]
     """
     for _, block in _first(model, len(layers(model)) - 1 if n is None else n):
         block.requires_grad_(False)
@@ -66,6 +81,10 @@ def replace_head(model: nn.Sequential, n_classes: int) -> nn.Sequential:
     Convention: a head that was a convolution (SqueezeNet) becomes average pooling, flattening and a linear layer.
         The head lands on the device and in the type of the old one; its initial values come from the global generator.
     Errors: ValueError if n_classes < 1 or the old head has neither a linear layer nor a convolution.
+
+    >>> from tlutils.models import conv8
+    >>> replace_head(conv8(n_classes=60), n_classes=10).head
+    Linear(in_features=64, out_features=10, bias=True)
     """
     if n_classes < 1:
         raise ValueError(f"n_classes must be >= 1, got {n_classes}")
@@ -98,6 +117,10 @@ def param_groups(model: nn.Sequential, lr: float, body_lr: float) -> list[dict]:
 
     Convention: parameters that are frozen are left out; a group that would be empty too.
     Errors: ValueError if a rate is not positive or nothing is left to train.
+
+    >>> from tlutils.models import conv8
+    >>> [(len(group["params"]), group["lr"]) for group in param_groups(freeze(conv8(10), n=6), lr=3e-3, body_lr=3e-4)]
+    [(2, 0.0003), (2, 0.003)]
     """
     if min(lr, body_lr) <= 0:
         raise ValueError(f"lr and body_lr must be > 0, got {lr} and {body_lr}")
@@ -116,6 +139,14 @@ def capture(model: nn.Sequential, names: Sequence[str]) -> Iterator[dict[str, Te
     Shapes: the dictionary maps each name to the block's output, batch first; it is filled by calling model.
     Convention: detached from the graph; the hooks are removed on leaving, also after an error.
     Errors: ValueError for a name that is no block of model.
+
+    >>> import torch
+    >>> from tlutils.models import conv8
+    >>> model = conv8(n_classes=10)
+    >>> with capture(model, ["conv2", "fc7"]) as seen:
+    ...     scores = model(torch.zeros(5, 1, 24, 24))
+    >>> {name: tuple(output.shape) for name, output in seen.items()}
+    {'conv2': (5, 24, 12, 12), 'fc7': (5, 64)}
     """
     found: dict[str, Tensor] = {}
 
@@ -131,7 +162,13 @@ def capture(model: nn.Sequential, names: Sequence[str]) -> Iterator[dict[str, Te
 
 
 def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
-    """Return the number of parameters (buffers such as running means are none), on request only the trainable ones."""
+    """Return the number of parameters (buffers such as running means are none), on request only the trainable ones.
+
+    >>> from tlutils.models import conv8
+    >>> model = freeze(conv8(n_classes=10))
+    >>> count_parameters(model), count_parameters(model, trainable_only=True)
+    (99210, 650)
+    """
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable_only)
 
 

@@ -60,6 +60,10 @@ def batches(x: Tensor, y: Tensor, batch_size: int, steps: int, seed: int,
     Convention: batches span the end of an epoch, so every batch is full; with n < batch_size it has n rows.
         The order depends on the seed alone.
     Errors: ValueError if lengths differ, are zero, or batch_size or steps < 1.
+
+    >>> x, y = torch.arange(5.0), torch.arange(5)
+    >>> [len(labels) for _, labels in batches(x, y, batch_size=4, steps=3, seed=0)]
+    [4, 4, 4]
     """
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"x and y must have the same length > 0, got {len(x)} and {len(y)}")
@@ -81,6 +85,10 @@ def adamw(parameters, lr: float, steps: int, weight_decay: float = 0.01):
 
     Convention: parameters as for any torch optimiser; groups that bring their own "lr" keep its ratio to the others.
     Errors: ValueError if lr <= 0 or steps < 1.
+
+    >>> optimizer, schedule = adamw([torch.zeros(3, requires_grad=True)], lr=1e-3, steps=100)
+    >>> schedule.get_last_lr()[0] < 1e-4                                              # the cycle begins low
+    True
     """
     if lr <= 0 or steps < 1:
         raise ValueError(f"lr must be > 0 and steps >= 1, got {lr} and {steps}")
@@ -113,6 +121,9 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1000) -> 
 
     Shapes: x (n, ...), y (n,) labels that index the columns of model's output.
     Errors: ValueError if lengths differ, or a label has no column.
+
+    >>> evaluate(nn.Identity(), torch.eye(4), torch.tensor([0, 1, 2, 0]))             # scores say 0, 1, 2, 3
+    0.75
     """
     if len(x) != len(y):
         raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)}")
@@ -127,6 +138,10 @@ def features(model: nn.Sequential, x: Tensor, n: int | None = None, batch_size: 
     Shapes: x (b, ...) -> the n-th block's output (b, ...); n = 0 gives x back.
     Convention: eval mode, no graph, so `model[n:]` can be trained on the result as if the first n blocks were frozen.
     Errors: ValueError if n is not in 0..number of blocks.
+
+    >>> from tlutils.models import conv8
+    >>> features(conv8(n_classes=10), torch.zeros(5, 1, 24, 24)).shape
+    torch.Size([5, 64])
     """
     n = len(model) - 1 if n is None else n
     if not 0 <= n <= len(model):

@@ -36,6 +36,9 @@ def split_classes(classes, *, by: str = "random", seed: int = 0) -> tuple[np.nda
     Returns: two int64 arrays of indices into `classes`, each sorted; together they hold every index once.
     Convention: `seed` matters for by="random" only.
     Errors: ValueError for an unknown `by`, repeated classes, unknown names, or if a part would be empty.
+
+    >>> split_classes(["A", "B", "→", "Γ"], by="script")
+    (array([0, 1, 3]), array([2]))
     """
     classes = [str(c) for c in classes]
     if len(set(classes)) < len(classes):
@@ -66,6 +69,10 @@ def select_classes(images: np.ndarray, labels: np.ndarray, classes) -> tuple[np.
     Shapes: images (n, ...), labels (n,), classes (k,) label values; returns images (m, ...) and labels (m,) int64.
     Convention: class classes[j] becomes label j; the order of the images stays.
     Errors: ValueError for repeated classes, classes that no label has, or labels that do not fit the images.
+
+    >>> images, labels = select_classes(np.arange(6), [0, 1, 2, 2, 1, 0], classes=[2, 0])
+    >>> images.tolist(), labels.tolist()
+    ([0, 2, 3, 5], [1, 0, 0, 1])
     """
     labels, classes = _as_labels(labels), np.asarray(classes)
     if len(labels) != len(images):
@@ -83,6 +90,10 @@ def subset_per_class(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
 
     Shapes: labels (N,) any integers; returns indices (n k,) int64 for the k classes that occur, in random order.
     Errors: ValueError if n < 1 or a class has fewer than n examples; it names the class.
+
+    >>> labels = np.array([0, 0, 0, 1, 1, 1])
+    >>> sorted(labels[subset_per_class(labels, 2, seed=0)].tolist())
+    [0, 0, 1, 1]
     """
     labels = _as_labels(labels)
     rng = np.random.default_rng(seed)
