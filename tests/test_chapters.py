@@ -166,7 +166,8 @@ def test_the_table_of_contents_names_every_chapter_and_only_chapters_that_exist(
     named = re.findall(r"- file: (chapters/\S+)", toc)
     assert named, "_toc.yml names no chapter"
     assert named == sorted(f"chapters/{path.stem}" for path in PATHS)
-    assert [int(path.stem[:2]) for path in PATHS] == list(range(1, len(PATHS) + 1))
+    numbers = [int(path.stem[:2]) for path in PATHS]  # a chapter may come before the ones that it can do without
+    assert numbers[0] == 1 and len(set(numbers)) == len(numbers)
 
 
 @every_chapter
