@@ -47,9 +47,10 @@ book: $(READY)  ## build the website from the stored outputs
 
 test: book  ## everything: style, units, chapters, notebooks, browser
 	$(PY) -m ruff check .
-	$(PY) -m pytest tests --ignore=tests/test_site.py
+	$(PY) -m pytest tests --ignore-glob='tests/test_site*.py'
 	$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
 	$(PY) -m pytest tests/test_site.py
+	$(PY) -m pytest tests/test_site_quiz.py
 
 test-colab: $(READY)  ## the chapters in the versions of Colab, set up as there  (ENVIRONMENTS=folder: some GB)
 	$(PY) tools/environments.py colab --at $(ENVIRONMENTS) $(CH)
