@@ -73,7 +73,7 @@ class Machine:
     def run(self, where, times=1, working=None):
         """Run the cell so often in one session; return (report, what was printed, the calls of pip so far)."""
         environment = {"PYTHONPATH": str(self.place), "PATH": "/usr/bin:/bin", "HOME": str(self.working),
-                       "OMP_NUM_THREADS": "2", "MPLBACKEND": "Agg"}
+                       "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
         done = subprocess.run([sys.executable, "-S", "-c", SHELL, str(times), where], input=CELL, text=True,
                               capture_output=True, cwd=working or self.working, env=environment, timeout=300)
         assert done.returncode == 0, done.stderr
@@ -97,11 +97,15 @@ def greets(printed):
     return [line.split(":")[0] for line in printed.splitlines() if len(line) > 12][-3:] == ["device", "scale", "time"]
 
 
+def again(report):
+    """Return the seconds of a further run in the same session, the better of two: other work may disturb one."""
+    return min(seconds for _, seconds in report["runs"][1:])
+
+
 def test_colab_installs_tlutils_once_and_nothing_else(online):
-    report, printed, calls = online.run("colab", times=2)
+    report, printed, calls = online.run("colab", times=3)
     assert calls == [f"install -q --no-deps git+{chapter.repository()[0]}"]
-    (first, _), (second, seconds) = report["runs"]
-    assert first and second and seconds < 1 and greets(printed)
+    assert all(ok for ok, _ in report["runs"]) and again(report) < 1 and greets(printed)
     assert report["where"].startswith(str(online.place))
     report, printed, calls = online.run("colab")  # the session restarts, the machine stays
     assert len(calls) == 1 and report["runs"][0][0] and greets(printed)
@@ -135,8 +139,8 @@ def test_colab_without_network_in_a_copy_of_the_book(offline):
 
 
 def test_elsewhere_a_copy_of_the_book_needs_no_installation(offline):
-    report, printed, calls = offline.run("desk", times=2, working=chapter.CHAPTERS)
-    assert calls == [] and greets(printed) and report["runs"][1][1] < 1
+    report, printed, calls = offline.run("desk", times=3, working=chapter.CHAPTERS)
+    assert calls == [] and greets(printed) and again(report) < 1
     assert report["where"] == str(chapter.ROOT / "tlutils" / "__init__.py")
 
 
