@@ -8,10 +8,10 @@ from scipy.linalg import blas, lapack
 from torch import Tensor
 
 
-def add_gram(total: Tensor, z: Tensor) -> None:
+def add_gram(total: Tensor, z: np.ndarray | Tensor) -> None:
     """Add z^T z to the upper triangle of total (d, d), in place. On a GPU the whole matrix is written."""
-    if z.device.type == "cpu":  # row-major upper is column-major lower
-        blas.dsyrk(1.0, z.numpy().T, 1.0, total.numpy().T, lower=1, overwrite_c=1)
+    if total.device.type == "cpu":  # row-major upper is column-major lower
+        blas.dsyrk(1.0, np.asarray(z).T, 1.0, total.numpy().T, lower=1, overwrite_c=1)
     else:
         total.addmm_(z.T, z)
 

@@ -1,9 +1,10 @@
-"""What the measures take: guards that name the argument and show what came, and rows read in float64, block by block."""
+"""What the measures take: guards that name the argument and show what came; rows in float64, block by block."""
 import numpy as np
 import torch
+from scipy.sparse import csc_array
 from torch import Tensor
 
-BLOCK = 4096  # rows read at a time: enough for BLAS, little beside the features themselves
+BLOCK = 2**21  # numbers read at a time: enough for BLAS, and small enough for memory to be used again
 
 
 class Rows:
@@ -24,8 +25,8 @@ class Rows:
         self.x, self.name, (self.n, self.d) = x, name, x.shape
         self.device = x.device if isinstance(x, Tensor) else torch.device("cpu")
 
-    def take(self, index) -> Tensor:
-        """Return the rows at index (a slice or positions) as a new float64 tensor."""
+    def take(self, index: slice | np.ndarray) -> Tensor:
+        """Return the rows at index as a new float64 tensor."""
         if isinstance(self.x, Tensor):
             index = index if isinstance(index, slice) else torch.from_numpy(index).to(self.device)
             return self.x[index].to(torch.float64, copy=True)
@@ -33,11 +34,18 @@ class Rows:
             return torch.from_numpy(np.array(self.x[index], dtype=np.float64, order="C"))
         return torch.from_numpy(np.take(self.x, index, axis=0).astype(np.float64, copy=False))
 
-    def blocks(self, rows: int = BLOCK):
-        """Yield (slice, rows) from first to last."""
-        for start in range(0, self.n, rows):
-            part = slice(start, start + rows)
-            yield part, self.take(part)
+    def blocks(self, rows: int | None = None):
+        """Yield (slice, rows) from first to last, float64, arrays on the CPU; they may be the caller's own memory."""
+        step = rows or self.step
+        for start in range(0, self.n, step):
+            part = slice(start, start + step)
+            yield part, (self.x[part].to(torch.float64) if isinstance(self.x, Tensor) else
+                         np.asarray(self.x[part], dtype=np.float64, order="C"))
+
+    @property
+    def step(self) -> int:
+        """Rows in a block."""
+        return max(256, BLOCK // self.d)
 
     def argmax(self) -> np.ndarray:
         """Return the column of the largest entry of each row, (n,)."""
@@ -46,22 +54,23 @@ class Rows:
     def mean(self) -> Tensor:
         """Return the mean row (d,), summed about the first row, so that a constant column gives exactly its value."""
         first = self.take(slice(0, 1))[0]
-        total = torch.zeros_like(first)
-        for _, z in self.blocks(512):
-            total += z.sub_(first).sum(0)
-        return first + self.finite(total) / self.n
+        origin = first.numpy() if self.device.type == "cpu" else first
+        total = sum((z - origin).sum(0) for _, z in self.blocks(256))
+        return first + self.finite(torch.as_tensor(total)) / self.n
 
     def finite(self, total: Tensor) -> Tensor:
         """Return total if it is finite; it sums over all entries, so NaN or infinity anywhere would show in it."""
         if bool(torch.isfinite(total).all()):
             return total
-        bad = next((s.start + int((~torch.isfinite(z)).any(1).nonzero()[0]) for s, z in self.blocks()
-                    if not torch.isfinite(z).all()), None)
-        raise ValueError(f"{self.name} must be finite, got NaN or infinity in row {bad}" if bad is not None else
-                         f"{self.name} must be small enough to square in float64, got values that overflow")
+        for part, z in self.blocks():
+            ok = (np if isinstance(z, np.ndarray) else torch).isfinite(z).all(1)
+            if not ok.all():
+                row = part.start + ok.tolist().index(False)
+                raise ValueError(f"{self.name} must be finite, got NaN or infinity in row {row}")
+        raise ValueError(f"{self.name} must be small enough to square in float64, got values that overflow")
 
     def narrow(self, origin: Tensor) -> tuple["Rows", Tensor]:
-        """Return rows - origin and origin in at most n + 1 columns with the same inner products: X^T = QR, R stands for X.
+        """Return rows - origin and origin in n + 1 columns with the same inner products: of X^T = QR, R is kept.
 
         Convention: a narrow matrix (n >= d) comes back as it is, not shifted, beside origin.
         """
@@ -102,6 +111,14 @@ def integers(labels, n: int | None, name: str) -> np.ndarray:
     if n is None and len(y) < 2:
         raise ValueError(f"{name} must hold at least 2 samples, got {len(y)}")
     return y.astype(np.int64, copy=False)
+
+
+def class_sums(codes: np.ndarray, z: np.ndarray | Tensor, n_classes: int) -> Tensor:
+    """Return the sum of the rows of each class, (n_classes, d)."""
+    if isinstance(z, Tensor):
+        return z.new_zeros(n_classes, z.shape[1]).index_add_(0, torch.from_numpy(codes).to(z.device), z)
+    one_hot = csc_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=(n_classes, len(codes)))
+    return torch.from_numpy(one_hot @ z)
 
 
 def _storage(x) -> np.ndarray | Tensor:

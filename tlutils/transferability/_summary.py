@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tlutils.transferability._blas import add_gram, outer_gram, symmetric
-from tlutils.transferability._inputs import BLOCK, Rows
+from tlutils.transferability._inputs import BLOCK, Rows, class_sums
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Summary:
 
     Shapes: counts (C,), mean (k,), scatter (k, k) = sum z z^T, sums (C, k) = class sums of z, for z = x - mean.
     Convention: d is the number of features; k < d where a wide matrix was turned into its span.
-        quartic is sum ||z||^4, NaN if it was not asked for.
+        quartic is sum ||z||^4, NaN where nothing needs it.
     """
 
     n: int
@@ -31,57 +31,76 @@ class Summary:
 Visit = Callable[[Tensor, int, int], None]
 
 
-def summarise(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, shift: Tensor, d: int,
-              visit: Visit | None = None, quartic: bool = False) -> Summary:
-    """Return the summary of rows in classes; call visit(Gram, n_c, n) for each class, its Gram taken about shift.
+def summarise(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, shift: Tensor | None, d: int,
+              quartic: bool = False) -> Summary:
+    """Return the summary of rows in classes, read once in their order.
+
+    Convention: moments are taken about shift, any point in the cloud, and then centred; without a shift about 0.
+        For the quartic shift has to be the mean.
+    """
+    origin = shift.numpy() if shift is not None and shift.device.type == "cpu" else shift
+    first = rows.take(slice(0, 1))[0]
+    scatter, sums = first.new_zeros(rows.d, rows.d), first.new_zeros(len(counts), rows.d)
+    fourth = 0.0
+    for part, z in rows.blocks():
+        z = z if origin is None else z - origin
+        add_gram(scatter, z)
+        sums += class_sums(codes[part], z, len(counts))
+        fourth += float(((z * z).sum(1) ** 2).sum()) if quartic else float("nan")
+    rows.finite(scatter.diagonal())
+    shift = torch.zeros_like(first) if shift is None else shift
+    return centred(rows.n, d, counts, shift, symmetric(scatter), sums, fourth)
+
+
+def visit_classes(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, mean: Tensor, d: int, visit: Visit) -> Summary:
+    """Return the summary, quartic included; call visit(Gram, n_c, n) for each class, its Gram taken about mean.
 
     Convention: a visited Gram is the upper triangle of Z_c^T Z_c, or of Z_c Z_c^T where that is cheaper (the nonzero
-        eigenvalues are the same). For visit and quartic, shift has to be the mean; otherwise any point in the cloud.
+        eigenvalues are the same).
     """
     k, edges, order = rows.d, np.concatenate([[0], np.cumsum(counts)]), np.argsort(codes, kind="stable")
-    scatter, sums = shift.new_zeros(k, k), shift.new_zeros(len(counts), k)
-    fourth = 0.0
-    for first, last in _groups(counts, k) if visit else [(0, len(counts))]:
-        alone = visit is not None and counts[first] >= 0.53 * k  # d^3/3 against n_c^2 d + n_c^3/3
-        gram = shift.new_zeros(k, k) if alone else scatter
-        for start in range(edges[first], edges[last], BLOCK):
-            index = order[start:min(start + BLOCK, edges[last])]
-            z = rows.take(index).sub_(shift)
+    scatter, sums, quartic = mean.new_zeros(k, k), mean.new_zeros(len(counts), k), 0.0
+    for first, last in _groups(counts, k, rows.step):
+        alone = counts[first] >= 0.53 * k  # d^3/3 against n_c^2 d + n_c^3/3
+        gram = mean.new_zeros(k, k) if alone else scatter
+        step = rows.step if alone else BLOCK
+        for start in range(edges[first], edges[last], step):
+            index = order[start:min(start + step, edges[last])]
+            z = rows.take(index).sub_(mean)
             add_gram(gram, z)
-            if last - first == 1:
+            if alone:
                 sums[first] += z.sum(0)
             else:
-                sums.index_add_(0, torch.from_numpy(codes[index]).to(z.device), z)
-            if quartic:
-                fourth += float((torch.linalg.vector_norm(z, dim=1) ** 4).sum())
+                sums += class_sums(codes[index], z if z.is_cuda else z.numpy(), len(counts))
+            quartic += float((torch.linalg.vector_norm(z, dim=1) ** 4).sum())
         if alone:
             scatter += gram
             visit(gram, int(counts[first]), rows.n)
-        elif visit:  # one block: _groups sees to it
-            for c in range(first, last):
-                visit(outer_gram(z[edges[c] - edges[first]:edges[c + 1] - edges[first]]), int(counts[c]), rows.n)
+            continue
+        for c in range(first, last):  # in one block
+            visit(outer_gram(z[edges[c] - edges[first]:edges[c + 1] - edges[first]]), int(counts[c]), rows.n)
     rows.finite(scatter.diagonal())
-    return centred(rows.n, d, torch.from_numpy(counts).to(shift), shift, symmetric(scatter), sums,
-                   fourth if quartic else float("nan"))
+    return centred(rows.n, d, counts, mean, symmetric(scatter), sums, quartic)
 
 
-def centred(n: int, d: int, counts: Tensor, shift: Tensor, gram: Tensor, sums: Tensor, quartic: float) -> Summary:
+def centred(n: int, d: int, counts, shift: Tensor, gram: Tensor, sums: Tensor, quartic: float) -> Summary:
     """Return the summary for moments that were taken about shift (quartic: about the mean)."""
     delta = sums.sum(0) / n  # mean - shift
+    counts = torch.as_tensor(counts).to(shift)
     return Summary(n, d, counts, shift + delta, gram - n * torch.outer(delta, delta),
                    sums - counts[:, None] * delta, quartic)
 
 
-def _groups(counts: np.ndarray, k: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of consecutive classes: a large class alone, small ones together up to BLOCK rows."""
+def _groups(counts: np.ndarray, k: int, step: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of consecutive classes: a large class alone, small ones together up to step rows."""
     first = 0
     for c, m in enumerate(counts):
-        if m >= 0.53 * k or counts[first:c + 1].sum() > BLOCK:
-            if c > first:
-                yield first, c
+        large = m >= 0.53 * k
+        if c > first and (large or counts[first:c + 1].sum() > step):
+            yield first, c
             first = c
-            if m >= 0.53 * k:
-                yield c, c + 1
-                first = c + 1
+        if large:
+            yield c, c + 1
+            first = c + 1
     if first < len(counts):
         yield first, len(counts)

@@ -9,7 +9,7 @@ from tlutils.transferability.moments import summary_of
 def h_score(features, labels=None, *, shrinkage: bool = False) -> float:
     """Return the H-Score, between 0 and the number of classes minus 1.
 
-    Equation: H = tr(cov(f)^+ cov(E[f | y]))                              (Bao et al. 2019, definition 2)
+    Equation: H = tr(cov(f)^+ cov(E[f | y]))    (Bao et al. 2019)
         shrinkage: tr(S_a^+ (1 - a) cov(E[f | y])), S_a = (1 - a) S + a tr(S)/d I      (Ibrahim et al. 2022)
     Shapes: features (n, d), labels (n,) integers, or ClassMoments alone -> a float.
     Convention: the plain score is the sum of squared canonical correlations with the classes, so any invertible linear
@@ -21,7 +21,7 @@ def h_score(features, labels=None, *, shrinkage: bool = False) -> float:
         >>> round(h_score([[0.0], [1.0], [4.0], [5.0]], [0, 0, 1, 1]), 4)    # 16 / 17 of the variance
         0.9412
     """
-    return h_of(summary_of(features, labels, exact=shrinkage), shrinkage)
+    return h_of(summary_of(features, labels, about="mean" if shrinkage else "first"), shrinkage)
 
 
 def h_of(s: Summary, shrinkage: bool) -> float:
@@ -37,7 +37,7 @@ def h_of(s: Summary, shrinkage: bool) -> float:
 
 
 def ledoit_wolf(s: Summary) -> float:
-    """Return Ledoit & Wolf's shrinkage intensity in closed form: the share of noise in the spread of the eigenvalues."""
+    """Return Ledoit & Wolf's intensity in closed form: the share of noise in the spread of the eigenvalues."""
     trace, square = float(s.scatter.trace()), float(s.scatter.square().sum())
     if trace == 0:
         raise ValueError(f"features must not be constant, got the same row {s.n} times")
@@ -48,7 +48,7 @@ def ledoit_wolf(s: Summary) -> float:
 
 
 def _explained(scatter: Tensor, between: Tensor, limit: float) -> float:
-    """Return tr(scatter^+ between^T between) by Cholesky, or by eigenvalues where the correlations are near singular."""
+    """Return tr(scatter^+ between^T between) by Cholesky, or by eigenvalues where correlations are near singular."""
     std = scatter.diagonal().sqrt()
     std = torch.where(std > 0, std, 1.0)
     corr, m = scatter / std / std[:, None], between / std

@@ -14,7 +14,7 @@ from tlutils.transferability.moments import ClassMoments, summary_of
 def logme(features, targets=None, *, task: str | None = None, method: str = "exact") -> float:
     """Return the largest log evidence per sample, averaged over classes (one against the rest) or target columns.
 
-    Equation: max_{a,b} 1/n log p(y | X, a, b), y = X w + N(0, 1/b), w ~ N(0, 1/a)              (You et al. 2021, eq. 2)
+    Equation: max_{a,b} 1/n log p(y | X, a, b), y = X w + N(0, 1/b), w ~ N(0, 1/a)    (You et al. 2021)
     Shapes and units: features (n, d); targets (n,) integers, or (n,) or (n, k) floats, or ClassMoments alone -> nats.
     Convention: no centring, no bias. task None: classification if targets are integers. method "exact" takes the
         maximum over t = a/b from a grid and Newton's steps, t no smaller than e^-25 of the largest eigenvalue of X^T X:
@@ -33,17 +33,18 @@ def logme(features, targets=None, *, task: str | None = None, method: str = "exa
     if isinstance(features, ClassMoments) and task == "regression":
         raise ValueError(f"task must be classification with ClassMoments, got {task!r}")
     if isinstance(features, ClassMoments) or task == "classification" or task is None and not _is_float(targets):
-        return logme_of(summary_of(features, targets, name="targets"), method)
+        return logme_of(summary_of(features, targets, about="origin", name="targets"), method)
     rows = Rows(features)
     y = Rows(_column(targets), name="targets")
     if y.n != rows.n:
         raise ValueError(f"targets must be ({rows.n},) or ({rows.n}, k), got {tuple(y.x.shape)}")
     y = y.take(slice(None)).to(rows.device)
     narrow, _ = rows.narrow(rows.take(slice(0, 1))[0] * 0)
+    onto = y.numpy() if y.device.type == "cpu" else y
     gram, projected = y.new_zeros(narrow.d, narrow.d), y.new_zeros(narrow.d, y.shape[1])
     for part, z in narrow.blocks():
         add_gram(gram, z)
-        projected += z.T @ y[part]
+        projected += torch.as_tensor(z.T @ onto[part])
     rows.finite(gram.diagonal())
     square = y.square().sum(0)
     if not bool(torch.isfinite(square).all() and (square > 0).all()):
@@ -51,7 +52,8 @@ def logme(features, targets=None, *, task: str | None = None, method: str = "exa
     s, x2, rest, basis = _components(symmetric(gram), projected, square, rows.n, rows.d)
     if (rest < 1e-3 * square).any() and len(s) < rows.n:  # a difference of near equals: take the residuals themselves
         weights = basis @ ((basis.T @ projected) / s[:, None])
-        rest = sum((y[part] - z @ weights).square().sum(0) for part, z in narrow.blocks())
+        weights = weights.numpy() if y.device.type == "cpu" else weights
+        rest = torch.as_tensor(sum(((onto[part] - z @ weights) ** 2).sum(0) for part, z in narrow.blocks()))
     return float((_maximum if method == "exact" else _fixed_point)(s, x2, rest, rows.n).mean())
 
 
@@ -67,7 +69,10 @@ def logme_of(summary: Summary, method: str = "exact") -> float:
 
 def _components(gram: Tensor, projected: Tensor, square: Tensor, n: int, d: int):
     """Return the nonzero eigenvalues s (k,) of X^T X, each target's squared components x2 (c, k), and what is left."""
-    s, basis = torch.linalg.eigh(gram)
+    if gram.device.type == "cpu":
+        s, basis = map(torch.from_numpy, np.linalg.eigh(gram.numpy()))  # OpenBLAS, as for the Gram matrix
+    else:
+        s, basis = torch.linalg.eigh(gram)
     keep = s > max(n, d) * torch.finfo(s.dtype).eps * s[-1]
     s, basis = s[keep], basis[:, keep]
     x2 = ((basis.T @ projected).square() / s[:, None]).T
@@ -77,7 +82,7 @@ def _components(gram: Tensor, projected: Tensor, square: Tensor, n: int, d: int)
 
 
 def _maximum(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
-    """Return max_t of -1/2 [log 2 pi + 1 + log(q/n)] - 1/(2n) sum log(1 + s/t), q = sum x2 t/(s + t) + rest, per target.
+    """Return, per target, max_t -1/2 [log 2 pi + 1 + log(q/n)] - 1/(2n) sum log(1 + s/t), q = sum x2 t/(s+t) + rest.
 
     What alpha and beta maximise given t = alpha / beta is put in; t and the maximum are found on u = log t.
     """
@@ -87,7 +92,8 @@ def _maximum(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
         return far
 
     def height(q, u):  # q of the shape of u
-        return -0.5 * (math.log(2 * math.pi) + 1 + (q / n).log()) - (s * (-u).exp()[..., None]).log1p().sum(-1) / (2 * n)
+        volume = (s * (-u).exp()[..., None]).log1p().sum(-1)
+        return -0.5 * (math.log(2 * math.pi) + 1 + (q / n).log()) - volume / (2 * n)
 
     low, step = float(s[-1].log()) - 25, 0.125
     grid = low + step * torch.arange(401, dtype=s.dtype, device=s.device)
@@ -109,7 +115,7 @@ def _maximum(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
 
 
 def _fixed_point(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
-    """Return the evidence where the published iteration stops, per target: new alpha and beta, the residuals of the old."""
+    """Return, per target, the evidence where the published iteration stops: new alpha, beta, residuals of the old."""
     if not len(s):
         return _maximum(s, x2, rest, n)
     evidence, t = torch.full_like(rest, torch.nan), torch.ones_like(rest)

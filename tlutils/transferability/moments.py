@@ -4,7 +4,7 @@ from torch import Tensor
 
 from tlutils.transferability._blas import add_gram, symmetric
 from tlutils.transferability._inputs import Rows, class_index, integers
-from tlutils.transferability._summary import Summary, centred, summarise
+from tlutils.transferability._summary import Summary, centred, summarise, visit_classes
 
 
 class ClassMoments:
@@ -123,10 +123,11 @@ class ClassMoments:
                        float(quartic))
 
 
-def summary_of(features, labels, *, visit=None, exact: bool = False, name: str = "labels") -> Summary:
+def summary_of(features, labels, *, visit=None, about: str = "first", name: str = "labels") -> Summary:
     """Return the summary of features and labels, or of the ClassMoments given in their place.
 
-    Convention: visit and exact (with the quartic) take a first pass for the mean.
+    Convention: visit gets the Gram matrix of each class about the mean, and the summary its quartic: this takes a first
+        pass for the mean, and so does about="mean" for the quartic alone. about="origin" spares the subtraction.
     """
     if isinstance(features, ClassMoments):
         if labels is not None:
@@ -134,12 +135,19 @@ def summary_of(features, labels, *, visit=None, exact: bool = False, name: str =
         return features._summary(visit)
     rows = Rows(features)
     codes, counts = class_index(labels, rows.n, name)
-    origin = rows.mean() if visit or exact or rows.n < rows.d else rows.take(slice(0, 1))[0]
-    narrow, origin = rows.narrow(origin)
-    if narrow is rows:
-        return summarise(rows, codes, counts, shift=origin, d=rows.d, visit=visit, quartic=exact)
-    summary = summarise(narrow, codes, counts, shift=torch.zeros_like(origin), d=rows.d, visit=visit, quartic=exact)
-    summary.mean += origin
+    wide = rows.n < rows.d
+    if visit or wide or about == "mean":
+        origin = rows.mean()
+    else:
+        origin = rows.take(slice(0, 1))[0] if about == "first" else None
+    narrow, turned = rows.narrow(origin)
+    shift = torch.zeros_like(turned) if wide else turned
+    if visit:
+        summary = visit_classes(narrow, codes, counts, mean=shift, d=rows.d, visit=visit)
+    else:
+        summary = summarise(narrow, codes, counts, shift=shift, d=rows.d, quartic=about == "mean")
+    if wide:
+        summary.mean += turned
     return summary
 
 

@@ -7,7 +7,7 @@ from tlutils.transferability._inputs import class_index, integers
 def nce(source_labels, labels) -> float:
     """Return the negative conditional entropy of the labels given the source labels.
 
-    Equation: -H(Y | Z) = sum_{y,z} p(y, z) log(p(y, z) / p(z))                               (Tran et al. 2019, eq. 3)
+    Equation: -H(Y | Z) = sum_{y,z} p(y, z) log(p(y, z) / p(z))    (Tran et al. 2019)
     Shapes and units: source_labels (n,) and labels (n,), any integers -> a float in nats.
     Convention: p are relative frequencies, nothing is smoothed. source_labels are those that the source model assigns
         (its argmax), or true ones. Between minus the entropy of the labels and 0. The order of the arguments matters.

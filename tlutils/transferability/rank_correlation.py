@@ -1,4 +1,4 @@
-"""How well scores rank candidates: Pearson, Kendall and weighted Kendall correlation, each with a bootstrap interval."""
+"""How well scores rank candidates: Pearson, Kendall and weighted Kendall, each with a bootstrap interval."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +42,9 @@ def rank_correlation(scores, performance, *, n_boot: int = 1000, seed: int = 0) 
         raise ValueError(f"n_boot must be larger: all of {n_boot} draws from {len(a)} candidates were constant")
     step = max(1, 2_000_000 // len(a) ** 2)
     parts = [draws[i:i + step] for i in range(0, len(draws), step)]
-    spread = {name: np.concatenate([measure(a[part], b[part]) for part in parts]) for name, measure in _MEASURES.items()}
-    return {name: Correlation(value, *map(float, np.percentile(spread[name], [2.5, 97.5])))
-            for name, value in values.items()}
+    ends = {name: np.percentile(np.concatenate([measure(a[part], b[part]) for part in parts]), [2.5, 97.5])
+            for name, measure in _MEASURES.items()}
+    return {name: Correlation(value, *map(float, ends[name])) for name, value in values.items()}
 
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:

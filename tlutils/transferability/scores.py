@@ -13,7 +13,7 @@ def scores(features, labels=None, *, source_probs=None) -> dict[str, float]:
     """Return transrate, h_score, h_score_shrinkage, logme and lfc; with source_probs also leep and nce.
 
     Equation: that of each measure, see there; all of them with their defaults.
-    Shapes: features (n, d), labels (n,) integers, or ClassMoments alone; source_probs (n, C_s) -> a dictionary of floats.
+    Shapes: features (n, d), labels (n,) integers, or ClassMoments alone; source_probs (n, C_s) -> floats by name.
     Convention: the first five come from one summary of the features: counts, class sums and Gram matrices about the
         mean. nce takes the argmax of source_probs for the source label.
     Errors: ValueError where one of the measures would raise one; at least two classes are needed.
@@ -23,7 +23,7 @@ def scores(features, labels=None, *, source_probs=None) -> dict[str, float]:
         (0.9412, ['h_score', 'h_score_shrinkage', 'lfc', 'logme', 'transrate'])
     """
     rates = ClassRates(eps=1e-4)
-    summary = summary_of(features, labels, visit=rates.add, exact=True)
+    summary = summary_of(features, labels, visit=rates.add)
     found = {"transrate": rates.transrate(summary, "proportional"), "h_score": h_of(summary, shrinkage=False),
              "h_score_shrinkage": h_of(summary, shrinkage=True), "logme": logme_of(summary), "lfc": lfc_of(summary)}
     if source_probs is not None:

@@ -4,7 +4,7 @@ import torch
 
 from tlutils.transferability._blas import add_gram, batched_logdet, logdet_plus_identity, outer_gram
 from tlutils.transferability._inputs import Rows, class_index
-from tlutils.transferability._summary import Summary, summarise
+from tlutils.transferability._summary import Summary, visit_classes
 from tlutils.transferability.moments import ClassMoments, summary_of
 
 
@@ -25,7 +25,7 @@ def coding_rate(features, *, eps: float) -> float:
         z = rows.take(slice(None))
         gram = outer_gram(z)
     else:
-        gram = rows.take(slice(0, 1)).new_zeros(rows.d, rows.d)
+        gram = torch.zeros(rows.d, rows.d, dtype=torch.float64, device=rows.device)
         for _, z in rows.blocks():
             add_gram(gram, z)
     rows.finite(gram.diagonal())
@@ -58,14 +58,14 @@ def transrate(features, labels=None, *, eps: float = 1e-4, weights: str = "propo
     if normalize is None:
         return rates.transrate(summary_of(features, labels, visit=rates.add), weights)
     if isinstance(features, ClassMoments):
-        raise ValueError(f"normalize must be None with ClassMoments, which hold no rows to normalise, got {normalize!r}")
+        raise ValueError(f"normalize must be None with ClassMoments, which hold no rows, got {normalize!r}")
     rows = Rows(features)
     codes, counts = class_index(labels, rows.n)
     z = rows.take(slice(None)).sub_(rows.mean())
     z /= torch.linalg.vector_norm(z, dim=1, keepdim=True).clamp(min=torch.finfo(z.dtype).tiny)
     rank = max(1, int(torch.linalg.matrix_rank(z)))
     unit, zero = Rows(z).narrow(torch.zeros_like(z[0]))
-    summary = summarise(unit, codes, counts, shift=zero, d=rows.d, visit=rates.add)
+    summary = visit_classes(unit, codes, counts, mean=zero, d=rows.d, visit=rates.add)
     summary.scatter += rows.n * torch.outer(summary.mean, summary.mean)  # as the authors: not centred again
     return rates.transrate(summary, weights) / rank
 

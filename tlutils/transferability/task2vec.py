@@ -1,0 +1,56 @@
+"""Task2Vec (Achille et al. 2019): a task as the Fisher information of the filters of a probe network."""
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
+
+
+def task2vec(model: nn.Sequential, images: Tensor, *, batch: int = 32) -> Tensor:
+    """Return the diagonal Fisher information of the body's filters: the embedding of the task the head was fitted to.
+
+    Equation: F_w = E_x E_{y ~ p(y|x)} (d log p(y | x) / dw)^2, averaged over the weights of a filter
+    (Achille et al. 2019)
+    Shapes: model ends in a head for the task; images (n, ...) -> float64 (number of filters,), on the images' device.
+    Convention: the head, the last block, is fitted to the task beforehand and left out. The expectation over y is
+        exact, not sampled. Filters are the rows of weights of two and more dimensions; BatchNorm in eval mode.
+        Cost: fitting the head, then n C backward passes; no source data.
+    Errors: ValueError if model is no nn.Sequential with a head, images are empty, or batch < 1.
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+        >>> task2vec(model, torch.ones(4, 2)).shape
+        torch.Size([3])
+    """
+    if not isinstance(model, nn.Sequential) or len(model) < 2:
+        raise ValueError(f"model must be an nn.Sequential of a body and a head, got {type(model).__name__}")
+    if not len(images) or batch < 1:
+        raise ValueError(f"images must not be empty and batch must be >= 1, got {tuple(images.shape)} and {batch}")
+    head = [name for name, _ in model.named_children()][-1] + "."
+    held = {name: p.detach() for name, p in [*model.named_parameters(), *model.named_buffers()]}
+    filters = {name: p.detach() for name, p in model.named_parameters() if p.ndim > 1 and not name.startswith(head)}
+    if not filters:
+        raise ValueError(f"model must have filters below its head {head[:-1]}, got none")
+
+    def log_p(weights, image):
+        return functional_call(model, {**held, **weights}, (image[None],))[0].log_softmax(-1)
+
+    def fisher(image):  # sum_y p(y) (d log p(y) / dw)^2, averaged per filter
+        p = log_p(filters, image).exp()
+        gradients = jacrev(log_p)(filters, image)
+        return {name: torch.tensordot(p, g.square(), 1).flatten(1).mean(1) for name, g in gradients.items()}
+
+    training = model.training
+    model.eval()
+    total = sum(torch.cat(list(vmap(fisher)(part).values()), 1).double().sum(0) for part in images.split(batch))
+    model.train(training)
+    return total / len(images)
+
+
+def task2vec_similarity(a: Tensor, b: Tensor) -> float:
+    """Return cos(a / (a + b), b / (a + b)) of two embeddings, 1 for the same task; filters unused by both count 0.
+
+    Errors: ValueError unless both are vectors of one length, not negative and not zero.
+    """
+    for name, x in (("a", a), ("b", b)):
+        if x.ndim != 1 or x.shape != a.shape or not (x >= 0).all() or not x.any():
+            raise ValueError(f"{name} must be ({len(a)},), not negative and not zero, got {tuple(x.shape)}")
+    total = torch.where(a + b > 0, a + b, 1.0)
+    return float(torch.nn.functional.cosine_similarity(a.double() / total, b.double() / total, dim=0))
