@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from tlutils import results
 
@@ -114,3 +115,17 @@ def test_every_recorded_run_is_clean_and_complete():
         assert record["name"] == path.stem and not record["dirty"] and len(record["commit"]) == 40, path
         assert len(record["data"]["sha256"]) == 64 and path.stem in record["command"], path
         assert {row["seed"] for row in record["rows"]} == set(record["seeds"]), path
+
+
+def test_the_published_correlations_follow_from_the_published_candidates():
+    cases = results.published("huang2022_candidates")["values"]
+    names = {"nce": "NCE", "leep": "LEEP", "lfc": "LFC", "h_score": "H-Score", "logme": "LogME", "transrate": "TransRate"}
+    measures = {"R_p": scipy.stats.pearsonr, "tau_K": scipy.stats.kendalltau, "tau_w": scipy.stats.weightedtau}
+    compared = 0
+    for case in cases:
+        for score in set(names) & set(case):
+            told = case["published"][names[score]]
+            for key, measure in measures.items():
+                assert measure(case[score], case["accuracy"])[0] == pytest.approx(told[key], abs=1e-3)
+                compared += 1
+    assert len(cases) == 19 and compared == 3 * (15 + 19 * 3 + 12 * 2)  # scores of every kind, some for some cases only
