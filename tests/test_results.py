@@ -119,7 +119,8 @@ def test_every_recorded_run_is_clean_and_complete():
 
 def test_the_published_correlations_follow_from_the_published_candidates():
     cases = results.published("huang2022_candidates")["values"]
-    names = {"nce": "NCE", "leep": "LEEP", "lfc": "LFC", "h_score": "H-Score", "logme": "LogME", "transrate": "TransRate"}
+    names = {"nce": "NCE", "leep": "LEEP", "lfc": "LFC", "h_score": "H-Score", "logme": "LogME",
+             "transrate": "TransRate"}
     measures = {"R_p": scipy.stats.pearsonr, "tau_K": scipy.stats.kendalltau, "tau_w": scipy.stats.weightedtau}
     compared = 0
     for case in cases:
