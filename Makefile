@@ -23,7 +23,7 @@ else
   INSTALL  = $(UV) pip install --quiet --python $(PY)
 endif
 
-.PHONY: help book test test-colab test-oldest test-newest run results new repo normalise freeze lab serve clean distclean environment
+.PHONY: help book test pdf linkcheck test-colab test-oldest test-newest run results new repo normalise freeze lab serve clean distclean environment
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -51,6 +51,12 @@ test: book  ## everything: style, units, chapters, notebooks, browser
 	$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
 	$(PY) -m pytest tests/test_site.py
 	$(PY) -m pytest tests/test_site_quiz.py
+
+pdf: book  ## the whole book as one PDF, printed by the Chromium or Chrome of this machine
+	@$(PY) tools/pdf.py
+
+linkcheck: $(READY)  ## ask every external link whether it still answers (needs the internet)
+	@$(PY) tools/linkcheck.py
 
 test-colab: $(READY)  ## the chapters in the versions of Colab, set up as there  (ENVIRONMENTS=folder: some GB)
 	$(PY) tools/environments.py colab --at $(ENVIRONMENTS) $(CH)

@@ -9,3 +9,10 @@ document.addEventListener("DOMContentLoaded", () => {
   new ResizeObserver(look).observe(article);
   window.addEventListener("load", look);
 });
+// On paper nothing can be opened: folded solutions are printed, and folded again afterwards.
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("article details:not([open])")];
+  folded.forEach((part) => { part.open = true; });
+});
+addEventListener("afterprint", () => folded.forEach((part) => { part.open = false; }));

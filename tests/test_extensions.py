@@ -1,0 +1,156 @@
+"""What the build makes of our sources: formulas, claims with their evidence, the map of chapters, docstrings."""
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import chapter
+import pytest
+import yaml
+
+ROOT = chapter.ROOT
+sys.path.insert(0, str(ROOT / "_ext"))
+
+import docstrings  # noqa: E402
+import formulas  # noqa: E402
+import records  # noqa: E402
+
+PAGES = [ROOT / "index.md", *sorted((ROOT / "reference").glob("*.md"))]
+
+# the vocabulary of the chapters, written and planned
+VOCABULARY = [
+    r"\operatorname{TrR}(g,\epsilon) = R(\hat Z, \epsilon) - R(\hat Z, \epsilon \mid Y)",
+    r"R(\hat Z,\epsilon) = \tfrac{1}{2} \log\det\left(I_d + \frac{1}{n \epsilon} \hat Z^\top \hat Z\right)",
+    r"-\log \frac{\exp(\operatorname{sim}(z_i, z_j)/\tau)}{\sum_{k=1}^{2N} \mathbb{1}_{[k \neq i]} \exp(s_{ik})}",
+    r"\frac{\lVert Y^\top X \rVert_F^2}{\lVert X^\top X \rVert_F \, \lVert Y^\top Y \rVert_F}",
+    r"\begin{aligned} a &= b + c \\ d &= \sum_{i} e_i \end{aligned}",
+    r"f(x) = \begin{cases} x & \text{if } x > 0, \\ 0 & \text{otherwise.} \end{cases}",
+    r"\begin{pmatrix} a & b \\ c & d \end{pmatrix} \begin{bmatrix} 1 \\ 2 \end{bmatrix}",
+    r"y = x + \mathrm{diag}_1(\alpha) \circledast x, \quad \mathrm{tr}(A^{-1}B), \nabla_\theta \mathcal{L}",
+    r"\min_{\theta_f, \theta_y} \max_{\theta_d} \mathbb{E}_{x \sim P}[\ell(x)]",
+    r"\widehat{H} \in \mathbb{R}^{n \times d}",
+    r"\underbrace{a - b}_{\text{co-adaptation lost}} \overline{x} \tilde z \bar x \mathbf{x} \boldsymbol{\theta}",
+    r"\mathrm{softmax}\Big(\frac{QK^\top}{\sqrt{d_k}}\Big) V \propto \prod_i \int_0^1 p(x_h \mid x_v)\, dx",
+]
+
+
+def written(text):
+    """Return the formulas of a markdown text as (source, whether it is displayed)."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+    blocks = re.findall(r"\$\$(.*?)\$\$", text, re.S)
+    lines = re.findall(r"(?<!\\)\$([^$\n]+)\$", re.sub(r"\$\$.*?\$\$", "", text, flags=re.S))
+    return [(block, True) for block in blocks] + [(line, False) for line in lines]
+
+
+def parsed(tex, display=False):
+    """Return a converted formula as an XML tree."""
+    return ElementTree.fromstring(re.sub(r"&ApplyFunction;", "\u2061", formulas.mathml(tex, display)))
+
+
+def markdown():
+    """Return the markdown of the book: name -> text."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
+    for path in chapter.paths():
+        sources = [cell["source"] for cell in records.cells(path) if cell["cell_type"] == "markdown"]
+        texts[path.name] = "\n\n".join(sources)
+    return texts
+
+
+@pytest.mark.parametrize("name", sorted(markdown()))
+def test_every_formula_of_the_book_is_understood(name):
+    for tex, display in written(markdown()[name]):
+        assert parsed(tex, display).tag == "math"
+
+
+@pytest.mark.parametrize("tex", VOCABULARY)
+def test_the_vocabulary_of_the_chapters_is_understood(tex):
+    tree = parsed(tex, display=True)
+    assert tree.get("display") == "block" and not tree.findall(".//merror")
+    assert "\\" not in "".join(tree.itertext())
+
+
+def test_structure_of_a_formula():
+    tree = parsed(r"\sum_{i=1}^{N} \frac{1}{2C} W^\top z_i", display=True)
+    assert [child.tag for child in tree] == ["munderover", "mfrac", "msup", "msub"]
+    assert parsed(r"\mathcal D_s").find(".//mi").text == "\N{MATHEMATICAL SCRIPT CAPITAL D}"
+    assert parsed(r"\text{from scratch}").find("mtext").text == "from\u00a0scratch"
+
+
+@pytest.mark.parametrize("tex", [r"\nosuchcommand x", r"\frac{1}", r"x_{i", r"\begin{cases} x"])
+def test_a_formula_that_is_not_understood_is_named(tex):
+    with pytest.raises(ValueError, match=re.escape(tex.strip())):
+        formulas.mathml(tex)
+
+
+def test_letters_are_mapped_to_the_italics_that_browsers_draw():
+    assert [formulas.ITALIC[letter] for letter in "xhA"] == ["\U0001d465", "\u210e", "\U0001d434"]
+
+
+@pytest.fixture
+def small_book(tmp_path):
+    """A copy of what the map and the evidence are made from."""
+    for name in ("chapters", "results"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "_toc.yml", tmp_path)
+    return tmp_path
+
+
+def test_a_new_chapter_appears_in_the_map_with_what_it_needs(small_book):
+    before = records.chapter_map(small_book, "").count("\n")
+    shutil.copy(chapter.paths()[0], small_book / "chapters" / "97_new.ipynb")
+    toc = small_book / "_toc.yml"
+    toc.write_text(toc.read_text() + "      - file: chapters/97_new\n")
+    (small_book / "chapters" / "needs.yml").write_text('"97": ["01", "02"]\n')
+    text = records.chapter_map(small_book, "../")
+    assert text.count("\n") == before + 1
+    assert "(../chapters/97_new.ipynb)" in text.splitlines()[-1]
+    assert "[1](../chapters/01_what_is_transfer_learning.ipynb), [2](" in text.splitlines()[-1]
+
+
+def test_needs_name_earlier_chapters_that_exist():
+    needs = yaml.safe_load((ROOT / "chapters" / "needs.yml").read_text(encoding="utf-8"))
+    have = {path.name[:2] for path in chapter.paths()}
+    assert set(needs) <= have
+    assert all(one < number and one in have for number, wanted in needs.items() for one in wanted)
+
+
+def test_the_table_of_ways_marks_the_best_of_each_row():
+    rows = [line.strip("| ").split(" | ") for line in records.ways_compared(ROOT, "").splitlines()[2:]]
+    assert len(rows) >= 10
+    for row in rows:
+        means = [float(cell.strip("*")) for cell in row[2:]]
+        assert [cell.startswith("**") for cell in row[2:]] == [mean == max(means) for mean in means]
+    record = json.loads((ROOT / "results" / "03_fine_tune_or_freeze" / "labels_per_class.json").read_text())
+    values = [row["value"] for row in record["rows"] if row["metric"] == "accuracy" and row["method"] == "scratch"
+              and row["target"] == "similar" and row.get("labels_per_class") == 5]
+    assert f"{100 * sum(values) / len(values):.1f}" in next(row for row in rows if row[:2] == ["similar", "5"])[-1]
+
+
+def test_docstrings_become_fields_and_examples_stay():
+    text = "Say |x|.\n\nShapes: x (n, d_k)\n    more.\nErrors: none.\n\n>>> f(2) * 3\n[6]\n\nAfter."
+    lines = docstrings.convert(text.split("\n"))
+    assert r"Say \|x\|." in lines and r":Shapes: x (n, d\_k)" in lines and "    more." in lines
+    assert ">>> f(2) * 3" in lines and "[6]" in lines and lines[lines.index(">>> f(2) * 3") - 1] == ""
+    inside = docstrings.convert(["Errors: none.", "Example:", "    >>> f(_x)", "    3"])
+    assert inside[-3:] == ["    >>> f(_x)", "    3", ""] and ":Example:" in inside
+
+
+def test_terms_of_the_glossary_are_headings_with_one_anchor_each():
+    text = (ROOT / "reference" / "glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^### (.+)$", text, re.M)
+    anchors = [re.sub(r"[^\w\- ]", "", term.lower()).replace(" ", "-") for term in terms]
+    assert len(set(anchors)) == len(anchors) >= 60
+    for wanted in ("gradient-reversal", "lora", "pretext-task", "contrastive-loss", "proxy-a-distance", "transrate",
+                   "leep", "logme", "h-score", "linear-probe", "adapter", "negative-transfer"):
+        assert wanted in anchors
+    for definition in re.split(r"^#{2,3} .+$", text, flags=re.M)[2:]:
+        assert len(definition.split()) <= 60, definition
+
+
+def test_links_from_chapters_into_the_glossary_lead_somewhere():
+    text = Path(ROOT, "reference", "glossary.md").read_text(encoding="utf-8").lower()
+    anchors = {re.sub(r"[^\w\- ]", "", term).replace(" ", "-") for term in re.findall(r"^#+ (.+)$", text, re.M)}
+    used = [link for page in markdown().values() for link in re.findall(r"glossary\.md#([\w-]+)", page)]
+    assert set(used) <= anchors, set(used) - anchors
