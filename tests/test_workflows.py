@@ -51,7 +51,7 @@ def test_there_are_tests_a_site_and_a_weekly_check():
     assert (ROOT / ".ci" / "run").exists() and "make book" in str(steps(found["site"]))
     assert re.fullmatch(r"\d+ \d+ \* \* \d", found["weekly"]["on"]["schedule"][0]["cron"])
     matrix = found["weekly"]["jobs"]["check"]["strategy"]["matrix"]["include"]
-    assert {row["target"] for row in matrix} == {"test-colab", "test-oldest", "test-newest"} <= targets()
+    assert {row["target"] for row in matrix} == {"test-colab", "test-oldest", "test-newest", "linkcheck"} <= targets()
 
 
 @every_workflow
