@@ -22,7 +22,11 @@ _STYLE = """
 .explore .slider{display:flex;flex:1 1 16rem;gap:.75rem;align-items:center}
 .explore input[type=range]{flex:1 1 8rem;min-width:6rem;min-height:24px}
 .explore output{min-width:5ch;font-variant-numeric:tabular-nums}
-.explore button{min-width:4.5rem;min-height:32px;font:inherit}
+.explore button{min-width:4.5rem;min-height:32px;padding:.1rem .9rem;font:inherit;color:inherit;background:transparent;
+border:1px solid currentColor;border-radius:.4rem;cursor:pointer}
+.explore button:hover{background:rgba(127,127,127,.2)}
+.explore input:focus-visible,.explore button:focus-visible{outline:2px solid currentColor;outline-offset:2px}
+html[data-theme=dark] .bd-content div.cell_output .text_html:has(>div.explore){background:none;color:inherit;padding:0}
 @media print{.explore .controls{display:none}}
 """
 
