@@ -46,7 +46,7 @@ def summarise(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, shift: Tenso
         z = z if origin is None else z - origin
         add_gram(scatter, z)
         sums += class_sums(codes[part], z, len(counts))
-        fourth += float(((z * z).sum(1) ** 2).sum()) if quartic else float("nan")
+        fourth += float(torch.as_tensor(z).square().sum(1).square().sum()) if quartic else float("nan")
     rows.finite(scatter.diagonal())
     shift = torch.zeros_like(first) if shift is None else shift
     return centred(rows.n, d, counts, shift, symmetric(scatter), sums, fourth)
@@ -72,14 +72,14 @@ def visit_classes(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, mean: Te
                 sums[first] += z.sum(0)
             else:
                 sums += class_sums(codes[index], z if z.is_cuda else z.numpy(), len(counts))
-            quartic += float((torch.linalg.vector_norm(z, dim=1) ** 4).sum())
+            quartic += float(z.square().sum(1).square().sum())
+        rows.finite(gram.diagonal())
         if alone:
             scatter += gram
             visit(gram, int(counts[first]), rows.n)
             continue
         for c in range(first, last):  # in one block
             visit(outer_gram(z[edges[c] - edges[first]:edges[c + 1] - edges[first]]), int(counts[c]), rows.n)
-    rows.finite(scatter.diagonal())
     return centred(rows.n, d, counts, mean, symmetric(scatter), sums, quartic)
 
 

@@ -1,4 +1,6 @@
 """H-Score (Bao et al. 2019): how much of the features' variance, seen on equal terms, lies between the classes."""
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,11 +31,11 @@ def h_of(s: Summary, shrinkage: bool) -> float:
     between = s.sums / s.counts.sqrt()[:, None]  # between^T between is the scatter of the class means
     limit = max(s.n, s.d) * torch.finfo(s.scatter.dtype).eps
     if not shrinkage:
-        return _explained(s.scatter, between, limit)
+        return _explained(s.scatter, between, limit, standardise=s.n >= s.d)
     a = ledoit_wolf(s)
     cov = (1 - a) / s.n * s.scatter
     cov.diagonal().add_(a * s.scatter.trace() / (s.n * s.d))
-    return (1 - a) / (s.n - 1) * _explained(cov, between, limit)
+    return (1 - a) / (s.n - 1) * _explained(cov, between, limit, standardise=False)
 
 
 def ledoit_wolf(s: Summary) -> float:
@@ -41,15 +43,17 @@ def ledoit_wolf(s: Summary) -> float:
     trace, square = float(s.scatter.trace()), float(s.scatter.square().sum())
     if trace == 0:
         raise ValueError(f"features must not be constant, got the same row {s.n} times")
+    if not math.isfinite(s.quartic):
+        raise ValueError(f"features must be small enough for their fourth power, got a variance of {trace / s.n}")
     mu = trace / (s.n * s.d)
     beta = (s.quartic / s.n - square / s.n**2) / (s.n * s.d)
     delta = (square / s.n**2 - 2 * mu * trace / s.n + s.d * mu**2) / s.d
     return min(max(beta, 0.0), delta) / delta if s.d > 1 and beta > 0 and delta > 0 else 0.0
 
 
-def _explained(scatter: Tensor, between: Tensor, limit: float) -> float:
+def _explained(scatter: Tensor, between: Tensor, limit: float, standardise: bool) -> float:
     """Return tr(scatter^+ between^T between) by Cholesky, or by eigenvalues where correlations are near singular."""
-    std = scatter.diagonal().sqrt()
+    std = scatter.diagonal().sqrt() if standardise else torch.ones_like(scatter[0])  # a turned matrix has empty columns
     std = torch.where(std > 0, std, 1.0)
     corr, m = scatter / std / std[:, None], between / std
     factor, failed = torch.linalg.cholesky_ex(corr)

@@ -1,4 +1,5 @@
 """Class moments: everything that four of the measures need, gathered batch by batch, so that no features are held."""
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,9 +44,10 @@ class ClassMoments:
         r = z.square().sum(1)
         self._cubic += r @ z
         self._quartic += float(r @ r)
-        order = torch.from_numpy(y.argsort(kind="stable"))
-        for c, part in zip(sorted(set(y.tolist())), _split(order, y), strict=True):
-            own = z[part.to(z.device)]
+        classes, sizes = np.unique(y, return_counts=True)
+        parts = np.split(y.argsort(kind="stable"), np.cumsum(sizes)[:-1])
+        for c, part in zip(classes.tolist(), parts, strict=True):
+            own = z[torch.from_numpy(part).to(z.device)]
             self._counts[c] += len(own)
             self._sums[c] += own.sum(0)
             add_gram(self._grams[c], own)
@@ -149,9 +151,3 @@ def summary_of(features, labels, *, visit=None, about: str = "first", name: str 
     if wide:
         summary.mean += turned
     return summary
-
-
-def _split(order: Tensor, y) -> list[Tensor]:
-    """Return, for each label that occurs, the positions of its samples."""
-    _, sizes = torch.unique_consecutive(torch.from_numpy(y)[order], return_counts=True)
-    return list(order.split(sizes.tolist()))
