@@ -1,0 +1,9 @@
+"""One task, two domains: gradient reversal, and what to measure it against."""
+from tlutils.domain.a_distance import proxy_a_distance
+from tlutils.domain.coral import coral
+from tlutils.domain.dann import DomainClassifier, dann_loss, domain_loss
+from tlutils.domain.grad_reverse import grad_reverse, grl_schedule
+from tlutils.domain.mmd import mmd
+
+__all__ = ["DomainClassifier", "coral", "dann_loss", "domain_loss", "grad_reverse", "grl_schedule", "mmd",
+           "proxy_a_distance"]

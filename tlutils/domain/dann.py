@@ -1,0 +1,51 @@
+"""Domain-adversarial training (Ganin et al. 2016): features that serve the labels and do not tell the domain."""
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tlutils.domain.grad_reverse import grad_reverse
+
+
+class DomainClassifier(nn.Sequential):
+    """Two layers that tell from which domain a feature comes: (n, d) -> (n,) logits, > 0 for the source.
+
+    Errors: ValueError unless both sizes are positive.
+    """
+
+    def __init__(self, n_features: int, hidden: int = 100):
+        if min(n_features, hidden) < 1:
+            raise ValueError(f"n_features and hidden must be positive, got {n_features} and {hidden}")
+        super().__init__(nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Flatten(0))
+
+
+def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Return the loss of telling the domains apart; log 2 is a coin toss.
+
+    Equation: 1/2 [mean -log s(l_s) + mean -log(1 - s(l_t))], s the sigmoid          (Ganin et al. 2016, eq. 9)
+    Shapes: logits (n_s,) and (n_t,) -> a scalar. Convention: the source is 1; each domain counts half.
+    Errors: ValueError if one of them is empty or no vector.
+    """
+    for name, logits in (("source_logits", source_logits), ("target_logits", target_logits)):
+        if logits.ndim != 1 or len(logits) == 0:
+            raise ValueError(f"{name} must be (n,) with n > 0, got {tuple(logits.shape)}")
+    return 0.5 * (F.softplus(-source_logits).mean() + F.softplus(target_logits).mean())
+
+
+def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float], domain: nn.Module) -> Tensor:
+    """Return the loss of one step: labels of the source, and the domains through reversed gradients.
+
+    Equation: L_y(C(z_s), y_s) + L_d(D(R_lam(z_s)), D(R_lam(z_t))), z = features below the head    (eq. 9 and 18)
+    Shapes: batch = (x_s, y_s, x_t, lam) with images of one shape; model's last block is the head C, domain is D.
+    Convention: both domains go through the body in one batch, as they must where it normalises over the batch;
+        D learns at full rate whatever lam is. `train.fit` takes it as functools.partial(dann_loss, domain=D); the
+        optimiser must hold the parameters of model and of domain.
+    Errors: ValueError if images of the two domains differ in shape, or y_s in length.
+    """
+    x_s, y_s, x_t, lam = batch
+    if x_s.shape[1:] != x_t.shape[1:] or len(x_s) != len(y_s) or min(len(x_s), len(x_t)) == 0:
+        raise ValueError("both domains need images of one shape and the source a label each, got "
+                         f"{tuple(x_s.shape)}, {tuple(y_s.shape)} and {tuple(x_t.shape)}")
+    z = model[:-1](torch.cat([x_s, x_t])).flatten(1)                                # (n_s + n_t, d)
+    logits = domain(grad_reverse(z, lam))                                           # (n_s + n_t,)
+    labels = F.cross_entropy(model[-1](z[: len(x_s)]), y_s)
+    return labels + domain_loss(logits[: len(x_s)], logits[len(x_s):])
