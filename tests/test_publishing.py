@@ -53,4 +53,6 @@ def test_without_a_built_book_the_pdf_says_so(monkeypatch, tmp_path):
 
 def test_the_social_card_is_a_small_picture_of_the_right_size():
     path = chapter.ROOT / "_static" / "social-card.png"
-    assert Image.open(path).size == (1200, 630) and path.stat().st_size <= 100_000
+    with Image.open(path) as card:
+        assert card.size == (1200, 630)
+    assert path.stat().st_size <= 100_000

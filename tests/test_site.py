@@ -1,7 +1,9 @@
 """The built site in a real browser: no other host, no error, readable in light and dark, alive without a kernel."""
 import functools
 import gzip
+import html.parser
 import http.server
+import io
 import os
 import re
 import shutil
@@ -21,6 +23,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 if BROWSER is None and os.environ.get("CI") != "true":
     pytest.skip("no Chromium on this machine: the browser tests are skipped", allow_module_level=True)
 
+BASE = re.search(r"^  baseurl: (\S+)", (ROOT / "_config.yml").read_text(encoding="utf-8"), re.M).group(1)
 NAMES = re.findall(r"- file: (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [f"{name}.html" for name in ["index", *NAMES]]
 WITH_EXPLORER = [name for name in PAGES if name.startswith("chapters/")]
@@ -64,9 +67,10 @@ def visit(browser, address):
     """Return a function that opens a page at a width and mode, and gives it with the faults seen while loading."""
     contexts = []
 
-    def open_page(name, width=1280, mode="light", query=""):
+    def open_page(name, width=1280, mode="light", query="", until="load", scripts=True):
         size = {"width": width, "height": 900}
-        context = browser.new_context(viewport=size, color_scheme=mode, reduced_motion="reduce")
+        context = browser.new_context(viewport=size, color_scheme=mode, reduced_motion="reduce",
+                                      java_script_enabled=scripts)
         contexts.append(context)
         page, faults = context.new_page(), []
         page.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:"))
@@ -76,7 +80,7 @@ def visit(browser, address):
         page.on("console", lambda message: None if message.type != "error"
                 else faults.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-        page.goto(address + name + query, wait_until="networkidle")
+        page.goto(address + name + query, wait_until=until)
         return page, faults
 
     yield open_page
@@ -86,8 +90,7 @@ def visit(browser, address):
 
 @pytest.mark.parametrize("name", [*PAGES, "search.html", "genindex.html"])
 def test_no_other_host_no_error_nothing_missing(visit, name):
-    page, faults = visit(name)
-    page.wait_for_timeout(200)
+    _, faults = visit(name, until="networkidle")
     assert faults == []
 
 
@@ -97,16 +100,22 @@ def test_no_sideways_scroll_on_a_phone(visit, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
+def violations(page, rules=""):
+    """Return what axe finds on a page: (rule, where, what), all rules or some."""
+    found = page.evaluate(f"axe.run(document, {{resultTypes: ['violations'] {rules}}})")["violations"]
+    return [(fault["id"], node["target"], node["failureSummary"][:160]) for fault in found for node in fault["nodes"]]
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_readable_and_accessible(visit, name, mode):
-    page, _ = visit(name, mode=mode)
-    assert page.evaluate("document.documentElement.dataset.theme") == mode
+def test_readable_and_accessible_in_light_and_dark(visit, name):
+    page, _ = visit(name)
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
     page.add_style_tag(content=STILL)
     page.add_script_tag(path=str(AXE))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    nodes = [(fault["id"], node["target"], node["failureSummary"][:160]) for fault in found for node in fault["nodes"]]
-    assert nodes == []
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")  # only colours differ in the dark
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert violations(page, ", runOnly: ['color-contrast', 'link-in-text-block']") == []
 
 
 def test_the_contrast_check_sees_a_pale_text(visit):
@@ -117,11 +126,11 @@ def test_the_contrast_check_sees_a_pale_text(visit):
     assert [fault["id"] for fault in found] == ["color-contrast"]
 
 
-def test_search_finds_a_word(visit):
-    page, faults = visit("search.html", query="?q=distribution")
+def test_search_finds_gradient_reversal(visit):
+    page, faults = visit("search.html", query="?q=gradient+reversal")
     page.wait_for_selector("#search-results li a", timeout=15000)
     links = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.getAttribute('href'))")
-    assert any("reference/notation" in link for link in links) and faults == []
+    assert any("reference/glossary" in link for link in links) and faults == []
 
 
 # What each formula of a page is drawn as: its size, its font, and any text that should not be there.
@@ -197,9 +206,55 @@ def test_a_chapter_page_carries_badge_claims_and_folded_solutions(visit, name):
         assert len(figure.get_attribute("alt") or "") >= 30
 
 
+WITHOUT_SCRIPTS = """() => ({
+    drawn: [...document.querySelectorAll("article math")].every(x => x.getBoundingClientRect().width > 3),
+    frames: [...document.querySelectorAll("article .explore img")].map(x => x.complete && x.naturalWidth > 100),
+    controls: [...document.querySelectorAll("article .explore .controls")].some(x => x.checkVisibility())})"""
+
+
+@pytest.mark.parametrize("name", ["index.html", *WITH_EXPLORER])
+def test_readable_with_scripts_switched_off(visit, name):
+    page, _ = visit(name, scripts=False)
+    seen = page.evaluate(WITHOUT_SCRIPTS)
+    assert seen["drawn"] and seen["frames"] and all(seen["frames"]) and not seen["controls"]
+    assert page.locator("article").inner_text().count(" ") > 150
+    for folded in page.locator("article details.hide").all()[:1]:
+        folded.locator("summary").click()
+        assert folded.locator("pre").first.is_visible(), "a solution opens without a script"
+
+
+@pytest.mark.parametrize("name", ["index.html", "reference/decision_guide.html", *WITH_EXPLORER])
+def test_on_paper_stands_the_text_alone(visit, name):
+    page, _ = visit(name, width=700)  # about what a sheet of A4 is wide
+    page.emulate_media(media="print")
+    assert page.locator("article h1").is_visible()
+    for part in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".prev-next-footer", ".bd-header-article", ".copybtn"):
+        assert not page.locator(part).first.is_visible(), part
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    for solution in page.locator("article details.hide pre").all():
+        assert solution.evaluate("s => s.checkVisibility() && s.getBoundingClientRect().height > 10")
+
+
+def test_the_browser_prints_a_chapter_with_its_solutions(visit):
+    reader = pytest.importorskip("pypdf").PdfReader
+    page, _ = visit(WITH_EXPLORER[0])
+    sheets = [sheet.extract_text() for sheet in reader(io.BytesIO(page.pdf(prefer_css_page_size=True))).pages]
+    text = "\n".join(sheets)
+    assert len(sheets) >= 10 and text.count("# @title Solution") >= 3
+    assert "Hide code cell" not in text and "Show code cell" not in text and "\n2\n" in f"\n{sheets[1]}\n"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_says_what_it_is(visit, name):
     page, _ = visit(name)
+    levels = page.eval_on_selector_all("article :is(h1, h2, h3, h4, h5, h6)", "all => all.map(h => +h.tagName[1])")
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False)), "a level is skipped"
+    assert page.locator("main").count() == 1 and page.locator("main article").count() == 1
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("link[rel=canonical]").get_attribute("href") == f"{BASE}{name}"
+    for card in ("og:title", "og:description", "og:image", "og:url", "og:image:alt"):
+        assert page.locator(f"meta[property='{card}']").first.get_attribute("content").strip(), card
+    assert page.locator("meta[name='twitter:card']").get_attribute("content") == "summary_large_image"
     assert 20 <= len(page.locator("meta[name=description]").first.get_attribute("content")) <= 160
     assert page.locator("meta[name=description]").count() == 1
     assert page.locator("h1").count() == 1
@@ -234,8 +289,71 @@ def test_pages_are_light(browser, address, name):
     assert page_only + figures <= 600_000, f"{(page_only + figures) / 1000:.0f} kB with figures"
 
 
-def test_sitemap_and_images_are_there():
+class Links(html.parser.HTMLParser):
+    """The anchors of a page, and where it leads: addresses in href and src."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.anchors, self.leads = set(), []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        """Collect one tag."""
+        given = dict(attrs)
+        self.anchors |= {given[key] for key in ("id", "name") if given.get(key)}
+        self.leads += [given[key] for key in ("href", "src") if given.get(key)]
+
+
+def test_every_internal_link_leads_to_a_file_and_an_anchor_that_exist():
+    found = {path: Links(path) for path in SITE.rglob("*.html") if "_static" not in path.parts}
+    assert len(found) >= len(PAGES)
+    dead, seen = [], 0
+    for path, links in found.items():
+        for lead in links.leads:
+            url = urlsplit(lead.replace(BASE, "/", 1) if lead.startswith(BASE) else lead)
+            if url.scheme or url.netloc or lead.startswith(("data:", "#")) and lead in ("#", "#top"):
+                continue
+            seen += 1
+            start = SITE if url.path.startswith("/") else path.parent
+            target = (start / unquote(url.path).lstrip("/")).resolve() if url.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchors = found[target].anchors if target in found else None
+            if not target.exists() or (url.fragment and anchors is not None and unquote(url.fragment) not in anchors):
+                dead.append(f"{path.relative_to(SITE)}: {lead}")
+    assert sorted(set(dead)) == [] and seen > 500
+
+
+def test_a_dead_link_would_be_found(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text('<a id="here" href="#there">x</a><img src="a.png">')
+    links = Links(page)
+    assert links.anchors == {"here"} and links.leads == ["#there", "a.png"]
+
+
+def test_files_for_search_engines_and_wrong_addresses():
     sitemap = (SITE / "sitemap.xml").read_text(encoding="utf-8")
-    assert all(f"/{name}</loc>" in sitemap for name in PAGES)
+    assert all(f"<loc>{BASE}{name}</loc>" in sitemap for name in PAGES)
+    assert f"Sitemap: {BASE}sitemap.xml" in (SITE / "robots.txt").read_text(encoding="utf-8")
+    missing = (SITE / "404.html").read_text(encoding="utf-8")
+    assert f'href="{BASE}index.html"' in missing and "noindex" in missing
     assert not re.search(r'<(?:script|img|link rel="stylesheet")[^>]+(?:src|href)="(?:https?:)?//', "".join(
         (SITE / name).read_text(encoding="utf-8") for name in PAGES))
+
+
+def test_the_front_page_shows_what_the_book_is(visit):
+    page, faults = visit("index.html")
+    fold = 900
+    for words in ("every answer is an experiment", "Start chapter 1", "Open in Colab", "Plan a session"):
+        box = page.get_by_text(words).first.bounding_box()
+        assert box["y"] + box["height"] < fold, f"{words}: below the first screen"
+    assert page.locator(".living-figure .explore img").bounding_box()["y"] < fold - 200
+    before = figure_pixels(page)
+    page.locator(".explore input[type=range]").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert figure_pixels(page) != before
+    rows = page.locator(".generated table tbody tr")
+    assert rows.count() == len(WITH_EXPLORER)
+    assert all(re.search(r"\d+ min|under 1 min", rows.nth(k).inner_text()) for k in range(rows.count()))
+    page.get_by_text("Start chapter 1").click()
+    page.wait_for_url(f"**/{WITH_EXPLORER[0]}")
+    assert faults == []
