@@ -52,14 +52,16 @@ def summarise(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, shift: Tenso
     return centred(rows.n, d, counts, shift, symmetric(scatter), sums, fourth)
 
 
-def visit_classes(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, mean: Tensor, d: int, visit: Visit) -> Summary:
-    """Return the summary, quartic included; call visit(Gram, n_c, n) for each class, its Gram taken about mean.
+def visit_classes(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, mean: Tensor, d: int, visit: Visit,
+                  quartic: bool = False) -> Summary:
+    """Return the summary; call visit(Gram, n_c, n) for each class, its Gram taken about mean.
 
     Convention: a visited Gram is the upper triangle of Z_c^T Z_c, or of Z_c Z_c^T where that is cheaper (the nonzero
         eigenvalues are the same).
     """
     k, edges, order = rows.d, np.concatenate([[0], np.cumsum(counts)]), np.argsort(codes, kind="stable")
-    scatter, sums, quartic = mean.new_zeros(k, k), mean.new_zeros(len(counts), k), 0.0
+    scatter, sums = mean.new_zeros(k, k), mean.new_zeros(len(counts), k)
+    fourth = 0.0
     for first, last in _groups(counts, k, rows.step):
         alone = counts[first] >= 0.53 * k  # d^3/3 against n_c^2 d + n_c^3/3
         gram = mean.new_zeros(k, k) if alone else scatter
@@ -70,17 +72,17 @@ def visit_classes(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, mean: Te
             add_gram(gram, z)
             if alone:
                 sums[first] += z.sum(0)
-            else:
-                sums += class_sums(codes[index], z if z.is_cuda else z.numpy(), len(counts))
-            quartic += float(z.square().sum(1).square().sum())
+            fourth += float(z.square().sum(1).square().sum()) if quartic else float("nan")
         rows.finite(gram.diagonal())
         if alone:
             scatter += gram
             visit(gram, int(counts[first]), rows.n)
             continue
         for c in range(first, last):  # in one block
-            visit(outer_gram(z[edges[c] - edges[first]:edges[c + 1] - edges[first]]), int(counts[c]), rows.n)
-    return centred(rows.n, d, counts, mean, symmetric(scatter), sums, quartic)
+            own = z[edges[c] - edges[first]:edges[c + 1] - edges[first]]
+            sums[c] = own.sum(0)
+            visit(outer_gram(own), int(counts[c]), rows.n)
+    return centred(rows.n, d, counts, mean, symmetric(scatter), sums, fourth)
 
 
 def centred(n: int, d: int, counts, shift: Tensor, gram: Tensor, sums: Tensor, quartic: float) -> Summary:

@@ -95,13 +95,13 @@ def _maximum(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
         volume = (s * (-u).exp()[..., None]).log1p().sum(-1)
         return -0.5 * (math.log(2 * math.pi) + 1 + (q / n).log()) - volume / (2 * n)
 
-    low, step = float(s[-1].log()) - 25, 0.125
-    grid = low + step * torch.arange(401, dtype=s.dtype, device=s.device)
-    w = torch.sigmoid(grid[:, None] - s.log())  # t / (s + t), (401, k)
+    low, step = float(s[-1].log()) - 25, 0.25
+    grid = low + step * torch.arange(201, dtype=s.dtype, device=s.device)
+    w = torch.sigmoid(grid[:, None] - s.log())  # t / (s + t), (201, k)
     heights = height(x2 @ w.T + rest[:, None], grid)
     best, at = heights.max(1)
     u = grid[at]
-    for _ in range(6):  # Newton, vectorised over targets; never more than a step of the grid from where it is
+    for _ in range(7):  # Newton, vectorised over targets; never more than a step of the grid from where it is
         w = torch.sigmoid(u[:, None] - s.log())
         v = w * (1 - w)
         q = (x2 * w).sum(1) + rest

@@ -128,8 +128,8 @@ class ClassMoments:
 def summary_of(features, labels, *, visit=None, about: str = "first", name: str = "labels") -> Summary:
     """Return the summary of features and labels, or of the ClassMoments given in their place.
 
-    Convention: visit gets the Gram matrix of each class about the mean, and the summary its quartic: this takes a first
-        pass for the mean, and so does about="mean" for the quartic alone. about="origin" spares the subtraction.
+    Convention: visit gets the Gram matrix of each class about the mean, and about="mean" gives the summary its quartic:
+        both take a first pass for the mean. about="origin" spares the subtraction.
     """
     if isinstance(features, ClassMoments):
         if labels is not None:
@@ -145,7 +145,7 @@ def summary_of(features, labels, *, visit=None, about: str = "first", name: str 
     narrow, turned = rows.narrow(origin)
     shift = torch.zeros_like(turned) if wide else turned
     if visit:
-        summary = visit_classes(narrow, codes, counts, mean=shift, d=rows.d, visit=visit)
+        summary = visit_classes(narrow, codes, counts, mean=shift, d=rows.d, visit=visit, quartic=about == "mean")
     else:
         summary = summarise(narrow, codes, counts, shift=shift, d=rows.d, quartic=about == "mean")
     if wide:

@@ -23,7 +23,7 @@ def scores(features, labels=None, *, source_probs=None) -> dict[str, float]:
         (0.9412, ['h_score', 'h_score_shrinkage', 'lfc', 'logme', 'transrate'])
     """
     rates = ClassRates(eps=1e-4)
-    summary = summary_of(features, labels, visit=rates.add)
+    summary = summary_of(features, labels, visit=rates.add, about="mean")
     found = {"transrate": rates.transrate(summary, "proportional"), "h_score": h_of(summary, shrinkage=False),
              "h_score_shrinkage": h_of(summary, shrinkage=True), "logme": logme_of(summary), "lfc": lfc_of(summary)}
     if source_probs is not None:
