@@ -125,7 +125,7 @@ def drawn(monkeypatch, character, **attributes):
     a = {"rotation": 0.0, "scale": 1.0, "shear": 0.0, "shift": [0.0, 0.0], "polarity": 1, "ink": 1.0} | attributes
     a = {name: np.array([value]) for name, value in a.items()}
     master = module._masters(character, 128)[:1]
-    image = module._draw(master, a, 1.0, 0.0, 64, np.random.default_rng(0))[0]
+    image = module._draw(master, a, 1.0, 0.0, 0.35, 64, np.random.default_rng(0))[0]
     weight = image / 127.5 - 128 / 127.5
     y, x = np.mgrid[:64, :64] - 31.5
     mx, my = (weight * x).sum() / weight.sum(), (weight * y).sum() / weight.sum()

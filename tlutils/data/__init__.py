@@ -1,6 +1,7 @@
 """Data sets: embedded ones that need no network, real ones through torchvision, and ways to cut and change them."""
 from tlutils.data.catalogue import load
 from tlutils.data.dataset import Dataset
+from tlutils.data.domains import mnist_m, photo_strips, rendered_digits
 from tlutils.data.folder import image_folder
 from tlutils.data.glyphs import FACES, SCRIPTS, glyph_classes, glyphs, script_of
 from tlutils.data.real import data_root
@@ -8,4 +9,5 @@ from tlutils.data.splits import select_classes, split_classes, subset_per_class
 from tlutils.data.transforms import augment, to_tensor
 
 __all__ = ["FACES", "SCRIPTS", "Dataset", "augment", "data_root", "glyph_classes", "glyphs", "image_folder", "load",
-           "script_of", "select_classes", "split_classes", "subset_per_class", "to_tensor"]
+           "mnist_m", "photo_strips", "rendered_digits", "script_of", "select_classes", "split_classes",
+           "subset_per_class", "to_tensor"]

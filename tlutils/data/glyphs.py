@@ -91,20 +91,21 @@ def script_of(character: str) -> str:
     raise ValueError(f"character must belong to one of {', '.join(SCRIPTS)}, got {character!r}")
 
 
-def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float = 0.15, side: int = 24,
-           return_attributes: bool = False):
+def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float = 0.15, background: float = 0.35,
+           side: int = 24, return_attributes: bool = False):
     """Draw n random images of the given characters; the label is the character's place in the list.
 
     Each image takes a random face, is scaled by 1 +- 0.2, sheared by +-0.25, turned by +-0.3 rad, shifted by +-18 % of
     the side and bent by a smooth field of about a pixel; `jitter` multiplies these five. With a smooth background b in
-    +-0.35, ink a in 0.5..1 and polarity s = +-1 the grey level is 127.5 (1 + s (a mask + b) + noise N(0, 1)), clipped.
+    +-background, ink a in 0.5..1 and polarity s = +-1 the grey level is 127.5 (1 + s (a mask + b) + noise N(0, 1)),
+    clipped.
     Returns: images (n, side, side) uint8, labels (n,) int64 and, if asked for, a dict of arrays of length n:
     face (index into FACES), rotation (rad, counter-clockwise), scale, shear (x += shear * y, y down), shift (n, 2) in
     pixels (right, down), polarity, ink.
     Convention: labels are as balanced as n allows, and shuffled. The same arguments give the same images; the global
     random state is neither read nor changed. A larger n is not a continuation of a smaller one.
-    Errors: ValueError for no or repeated characters, one that not all faces hold, n < 1, noise < 0, side < 8, or
-    jitter outside 0..2.
+    Errors: ValueError for no or repeated characters, one that not all faces hold, n < 1, noise or background < 0,
+    side < 8, or jitter outside 0..2.
     """
     characters = list(characters)
     missing = [c for c in characters if not (isinstance(c, str) and _drawable(c))]
@@ -112,9 +113,9 @@ def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float =
         raise ValueError(f"characters must be distinct and at least one, got {characters}")
     if missing:
         raise ValueError(f"characters must be single characters that all {len(FACES)} faces hold, got {missing}")
-    if n < 1 or noise < 0 or side < 8 or not 0 <= jitter <= 2:
-        raise ValueError("glyphs needs n >= 1, noise >= 0, side >= 8 and jitter in 0..2, "
-                         f"got n={n}, noise={noise}, side={side}, jitter={jitter}")
+    if n < 1 or noise < 0 or background < 0 or side < 8 or not 0 <= jitter <= 2:
+        raise ValueError("glyphs needs n >= 1, noise >= 0, background >= 0, side >= 8 and jitter in 0..2, got "
+                         f"n={n}, noise={noise}, background={background}, side={side}, jitter={jitter}")
     rng = np.random.default_rng(seed)
     k = len(characters)
     labels = rng.permutation(rng.permutation(k)[np.arange(n) % k])
@@ -130,11 +131,12 @@ def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float =
     for start in range(0, n, _CHUNK):
         part = slice(start, min(start + _CHUNK, n))
         chosen = {name: values[part] for name, values in drawn.items()}
-        images[part] = _draw(masters[labels[part], chosen["face"]], chosen, jitter, noise, side, rng)
+        images[part] = _draw(masters[labels[part], chosen["face"]], chosen, jitter, noise, background, side, rng)
     return (images, labels, drawn) if return_attributes else (images, labels)
 
 
-def _draw(masters: np.ndarray, a: dict[str, np.ndarray], jitter: float, noise: float, side: int, rng) -> np.ndarray:
+def _draw(masters: np.ndarray, a: dict[str, np.ndarray], jitter: float, noise: float, background: float, side: int,
+          rng) -> np.ndarray:
     """Warp masters (m, 2 side, 2 side) by the attributes a, then lay them on a background: (m, side, side) uint8."""
     m = len(masters)
     cos, sin = np.cos(a["rotation"]), np.sin(a["rotation"])
@@ -149,9 +151,9 @@ def _draw(masters: np.ndarray, a: dict[str, np.ndarray], jitter: float, noise: f
     grid = torch.from_numpy(p.reshape(m, side, side, 2).astype(np.float32))
     source = torch.from_numpy(masters.astype(np.float32) / 255)[:, None]
     mask = torch.nn.functional.grid_sample(source, grid, mode="bilinear", align_corners=False)[:, 0].numpy()
-    background = 0.35 * np.clip(_smooth(m, 3, side, rng), -1, 1)
+    ground = background * np.clip(_smooth(m, 3, side, rng), -1, 1)
     ink, polarity = (a[name].astype(np.float32)[:, None, None] for name in ("ink", "polarity"))
-    signal = polarity * (ink * mask + background)
+    signal = polarity * (ink * mask + ground)
     signal += noise * rng.standard_normal(mask.shape, dtype=np.float32)
     return np.clip(np.rint(127.5 * (1 + signal)), 0, 255).astype(np.uint8)
 
