@@ -263,11 +263,11 @@ def test_known_numbers():
     same(T.logme(np.zeros((60, 2)), y), -0.5 * (math.log(2 * math.pi * p) + 1))
 
 
-def test_a_direction_a_hundred_thousand_times_smaller_still_counts():
+def test_a_direction_a_million_times_smaller_still_counts():
     x, y = labelled(4, 300, 6, 3)
     close = x.copy()
-    close[:, 1] = x[:, 0] + 1e-5 * x[:, 1]
-    same(T.h_score(close, y), T.h_score(x, y), 1e-4)
+    close[:, 1] = x[:, 0] + 2e-6 * x[:, 1]
+    same(T.h_score(close, y), T.h_score(x, y), 1e-3)
 
 
 def test_weights_change_what_imbalance_does():
