@@ -9,10 +9,12 @@ from xml.etree import ElementTree
 import chapter
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = chapter.ROOT
 sys.path.insert(0, str(ROOT / "_ext"))
 
+import delivery  # noqa: E402
 import docstrings  # noqa: E402
 import formulas  # noqa: E402
 import records  # noqa: E402
@@ -154,3 +156,37 @@ def test_links_from_chapters_into_the_glossary_lead_somewhere():
     anchors = {re.sub(r"[^\w\- ]", "", term).replace(" ", "-") for term in re.findall(r"^#+ (.+)$", text, re.M)}
     used = [link for page in markdown().values() for link in re.findall(r"glossary\.md#([\w-]+)", page)]
     assert set(used) <= anchors, set(used) - anchors
+
+
+def test_pages_ask_for_one_style_sheet_and_scripts_that_wait(tmp_path):
+    static = tmp_path / "_static"
+    (static / "styles").mkdir(parents=True)
+    (static / "basic.css").write_text("a { color: red }")
+    (static / "styles" / "theme.css").write_text('/* words */\n@import "../basic.css";')
+    (static / "styles" / "pydata-sphinx-theme.css").write_text("b { src: url(../vendor/x.woff2) }")
+    (static / "book.css").write_text("c { src: url(y.woff2) }")
+    address, bundled = delivery.bundle(static)
+    text = (static / delivery.BUNDLE).read_text()
+    assert text.index("a {") < text.index("url(vendor/x.woff2)") < text.index("url(y.woff2)") and "words" not in text
+    page = ('<link href="../_static/styles/theme.css?digest=1" rel="stylesheet" />\n'
+            '<link rel="stylesheet" href="../_static/book.css?v=1" />\n'
+            '<link rel="stylesheet" href="../_static/mine.css" />\n'
+            '<link rel="stylesheet" href="../_static/sphinx-design.min.css" />\n<p class="lead sd-text">'
+            '<script src="../_static/documentation_options.js?v=1"></script><script src="../_static/a.js"></script>')
+    once = delivery.link_bundle(page, address, bundled)
+    assert re.findall(r'href="([^"]+)"', once) == [f"../_static/{address}", "../_static/mine.css",
+                                                   "../_static/sphinx-design.min.css"]
+    assert delivery.link_bundle(once, address, bundled) == once
+    assert "sphinx-design" not in delivery.link_bundle(page.replace("sd-text", ""), address, bundled)
+    waiting = delivery.defer_scripts(page, "OPTIONS = 1;")
+    assert "<script>OPTIONS = 1;</script>" in waiting and '<script defer src="../_static/a.js">' in waiting
+    assert delivery.defer_scripts(waiting, "OPTIONS = 1;") == waiting
+
+
+def test_pictures_get_their_size_once(tmp_path):
+    (tmp_path / "_images").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "_images" / "a.png")
+    page = '<img alt="two widths" src="_images/a.png" /><img src="_images/missing.png" />'
+    done = delivery.size_pictures(page, tmp_path)
+    assert '<img alt="two widths" src="_images/a.png" width="30" height="20" loading="lazy" decoding="async" />' in done
+    assert '<img src="_images/missing.png" />' in done and delivery.size_pictures(done, tmp_path) == done

@@ -30,7 +30,8 @@ class Numbered(http.server.SimpleHTTPRequestHandler):
         if not after:
             return super().do_GET()
         style = f"<style>html {{ counter-reset: page {int(after)}; }}</style></head>"
-        body = Path(self.translate_path(path)).read_text(encoding="utf-8").replace("</head>", style, 1).encode()
+        body = Path(self.translate_path(path)).read_text(encoding="utf-8").replace("</head>", style, 1)
+        body = body.replace(' loading="lazy"', "").encode()  # on paper every picture is near
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

@@ -1,0 +1,90 @@
+"""Fewer files before the first words: one style sheet, scripts that wait for the page, pictures that load when near."""
+import hashlib
+import re
+from pathlib import Path
+
+from PIL import Image
+
+# Style sheets that every page has, in the order of the theme; what is not named here keeps a link of its own.
+SHEETS = ("styles/theme.css", "styles/pydata-sphinx-theme.css", "pygments.css", "styles/sphinx-book-theme.css",
+          "togglebutton.css", "copybutton.css", "mystnb.*.css", "book.css")
+BUNDLE = "book-bundle.css"
+LINK = re.compile(r'[ \t]*<link [^>]*?href="((?:\.\./)*)_static/([^"?]+\.css)[^"]*"[^>]*>\n?')
+
+
+def bundle(static):
+    """Write the style sheets as one; return its name with a mark of its content, and the files that it holds."""
+    files = [found for name in SHEETS for found in sorted(static.glob(name))]
+    texts = []
+    for path in files:
+        css = path.read_text(encoding="utf-8")
+        if "@import" in css:  # theme.css is one line: the basic theme of Sphinx
+            css = re.sub(r'@import "\.\./([\w.-]+)";', lambda name: (static / name.group(1)).read_text("utf-8"), css)
+        texts.append(css.replace("url(../", "url(") if path.parent.name == "styles" else css)
+    css = re.sub(r"/\*.*?\*/", "", "\n".join(texts), flags=re.S)
+    css = re.sub(r"\n\s*", "\n", css)
+    (static / BUNDLE).write_text(css, encoding="utf-8")
+    mark = hashlib.sha256(css.encode()).hexdigest()[:8]
+    return f"{BUNDLE}?v={mark}", {path.relative_to(static).as_posix() for path in files}
+
+
+def link_bundle(page, address, bundled):
+    """Return a page that links the bundle in place of its parts, and no sheet of a component that it does not use."""
+    design = re.search(r'class="[^"]*\bsd-', page)
+
+    def replace(link):
+        up, name = link.groups()
+        if name in ("styles/theme.css", BUNDLE):
+            return f'  <link rel="stylesheet" href="{up}_static/{address}" />\n'
+        unused = name == "sphinx-thebe.css" or (name.startswith("sphinx-design") and not design)
+        return "" if name in bundled or unused else link.group()
+
+    return LINK.sub(replace, page)
+
+
+def defer_scripts(page, options):
+    """Return a page whose scripts run after it was read, in their order; the small file of options stands in it."""
+    page = re.sub(r'<script src="[^"]*documentation_options\.js[^"]*"></script>',
+                  lambda _: f"<script>{options}</script>", page)
+    page = re.sub(r'\s*<script [^>]*src="[^"]*fontawesome\.js[^"]*"></script>', "", page)
+    if not re.search(r'class="[^"]*\bsd-tab', page):
+        page = re.sub(r'\s*<script [^>]*src="[^"]*design-tabs\.js[^"]*"></script>', "", page)
+    return re.sub(r"<script (?!defer)(?=[^>]*\bsrc=)", "<script defer ", page)
+
+
+def size_pictures(page, folder):
+    """Return a page whose pictures have their size, so nothing jumps, and load when the reader comes near."""
+    def complete(tag):
+        path = (folder / tag.group(2)).resolve()
+        if "loading=" in tag.group() or path.suffix not in (".png", ".webp", ".jpg") or not path.exists():
+            return tag.group()
+        with Image.open(path) as picture:
+            size = "" if re.search(r"\swidth=", tag.group()) else f' width="{picture.width}" height="{picture.height}"'
+        return f'{tag.group(1)}src="{tag.group(2)}"{size} loading="lazy" decoding="async"{tag.group(3)}'
+
+    return re.sub(r'(<img [^>]*?)src="((?:\.\./)*_images/[^"]+)"([^>]*>)', complete, page)
+
+
+def deliver(app, exception):
+    """After the build: rewrite the pages."""
+    if exception or app.builder.format != "html":
+        return
+    folder = Path(app.outdir)
+    address, bundled = bundle(folder / "_static")
+    options = (folder / "_static" / "documentation_options.js").read_text(encoding="utf-8").strip()
+    for path in folder.rglob("*.html"):
+        before = after = path.read_text(encoding="utf-8")
+        if "_static" in path.relative_to(folder).parts:
+            continue
+        after = link_bundle(after, address, bundled)
+        if path.name != "search.html":  # its own scripts are in the page and need the others at once
+            after = defer_scripts(after, options)
+        after = size_pictures(after, path.parent)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+
+
+def setup(app):
+    """Register with Sphinx: after the icons were cut down, which changes style sheets."""
+    app.connect("build-finished", deliver, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
