@@ -65,6 +65,14 @@ def size_pictures(page, folder):
     return re.sub(r'(<img [^>]*?)src="((?:\.\./)*_images/[^"]+)"([^>]*>)', complete, page)
 
 
+def plain_names(page):
+    """Return a page without marks on names, brackets and blanks of code, whose colour is that of the text anyway.
+
+    They are more than a third of the elements of a chapter, and a phone takes its time for each.
+    """
+    return re.sub(r'<span class="[npw]">([^<]*)</span>', r"\1", page)
+
+
 def deliver(app, exception):
     """After the build: rewrite the pages."""
     if exception or app.builder.format != "html":
@@ -79,7 +87,7 @@ def deliver(app, exception):
         after = link_bundle(after, address, bundled)
         if path.name != "search.html":  # its own scripts are in the page and need the others at once
             after = defer_scripts(after, options)
-        after = size_pictures(after, path.parent)
+        after = plain_names(size_pictures(after, path.parent))
         if after != before:
             path.write_text(after, encoding="utf-8")
 

@@ -190,3 +190,8 @@ def test_pictures_get_their_size_once(tmp_path):
     done = delivery.size_pictures(page, tmp_path)
     assert '<img alt="two widths" src="_images/a.png" width="30" height="20" loading="lazy" decoding="async" />' in done
     assert '<img src="_images/missing.png" />' in done and delivery.size_pictures(done, tmp_path) == done
+
+
+def test_marks_that_colour_nothing_are_left_out_of_code():
+    code = '<span class="n">x</span><span class="w"> </span><span class="o">=</span><span class="mi">3</span>'
+    assert delivery.plain_names(code) == 'x <span class="o">=</span><span class="mi">3</span>'

@@ -110,6 +110,7 @@ def violations(page, rules=""):
 def test_readable_and_accessible_in_light_and_dark(visit, name):
     page, _ = visit(name)
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.wait_for_function("document.documentElement.dataset.boxes === 'seen'")
     page.add_style_tag(content=STILL)
     page.add_script_tag(path=str(AXE))
     assert violations(page) == []
