@@ -69,6 +69,7 @@ def subset_font(app, exception):
     if exception or app.builder.format != "html":
         return
     source, target = Path(app.srcdir, FONT), Path(app.outdir, "_static", FONT.name)
+    target.with_suffix(".LICENSE.txt").write_bytes(source.with_name("LICENSE").read_bytes())  # goes where the font goes
     try:
         import brotli  # noqa: F401 - fontTools needs it for this kind of font
         from fontTools import subset

@@ -167,6 +167,7 @@ def test_the_font_holds_every_letter_that_a_formula_shows():
             shown |= {0x1d434 + ord(char) - ord("A") for char in re.findall(r"<mi>([A-Z])</mi>", formula)}
     assert shown <= has | {0x2061, 0x2063}, {chr(code) for code in shown - has}
     assert "MATH" in font and len(has) < 400
+    assert "SIL OPEN FONT LICENSE" in (SITE / "_static" / "stix-two-math.LICENSE.txt").read_text(encoding="utf-8")
 
 
 def figure_pixels(page):
