@@ -1,4 +1,4 @@
-"""Number a chapter by its file: chapters/12_transrate is chapter 12, also while some chapters before it are unwritten."""
+"""Number a chapter by its file: chapters/12_transrate is chapter 12, also while chapters before it are unwritten."""
 import re
 
 from docutils import nodes

@@ -143,7 +143,8 @@ def describe(config: Config) -> dict:
     from tlutils.results import sha256
     x, y, *_ = target("cifar100", dataclasses.replace(config, side=32), 0)
     weights = photographs.describe(dataclasses.replace(photographs.LAPTOP, sources=config.sources))["weights"]
-    return {"name": "CIFAR-100 subsets, ants and bees", "n_train": len(x), "sha256": sha256(x.cpu().numpy(), y.cpu().numpy()),
+    return {"name": "CIFAR-100 subsets, ants and bees", "n_train": len(x),
+            "sha256": sha256(x.cpu().numpy(), y.cpu().numpy()),
             "weights": weights, "note": "files of weights are conversions of public networks to torchvision's format"}
 
 
