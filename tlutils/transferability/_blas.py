@@ -2,6 +2,8 @@
 
 On the CPU only the upper triangle is written; `symmetric` fills in the other one.
 """
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.linalg import blas, lapack
@@ -25,7 +27,30 @@ def outer_gram(z: Tensor) -> Tensor:
 
 def symmetric(upper: Tensor) -> Tensor:
     """Return the symmetric matrix whose upper triangle this is."""
-    return upper.triu() + upper.triu(1).mT
+    return upper.triu().add_(upper.triu(1).mT)
+
+
+def eigen_components(gram: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """Return the eigenvalues s (d,) of a symmetric matrix, ascending, V^T p (d, k) of their vectors V, and c -> V c.
+
+    Convention: on the CPU the vectors stay in two factors, those of the tridiagonal matrix and Householder's: k columns
+        are turned instead of d.
+    """
+    if gram.device.type != "cpu" or len(gram) < 3:
+        s, v = torch.linalg.eigh(gram)
+        return s, v.T @ p, lambda c: v @ c
+    a, diagonal, beside, tau, _ = lapack.dsytrd(gram.numpy().T, lower=1)
+    s, v, failed = lapack.dstevd(diagonal, beside)
+    if failed:
+        raise ValueError("the eigenvalues of the features' Gram matrix did not converge")
+
+    def turned(c: np.ndarray, transposed: str) -> np.ndarray:
+        c = np.array(c, order="F")
+        c[1:] = lapack.dormqr("L", transposed, a[1:, :-1], tau, c[1:], lwork=64 * c.shape[1])[0]
+        return c
+
+    return (torch.from_numpy(s), torch.from_numpy(v.T @ turned(p.numpy(), "T")),
+            lambda c: torch.from_numpy(turned(v @ c.numpy(), "N")))
 
 
 def logdet_plus_identity(upper: Tensor, scale: float) -> float:

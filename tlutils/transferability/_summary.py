@@ -89,8 +89,8 @@ def centred(n: int, d: int, counts, shift: Tensor, gram: Tensor, sums: Tensor, q
     """Return the summary for moments that were taken about shift (quartic: about the mean)."""
     delta = sums.sum(0) / n  # mean - shift
     counts = torch.as_tensor(counts).to(shift)
-    return Summary(n, d, counts, shift + delta, gram - n * torch.outer(delta, delta),
-                   sums - counts[:, None] * delta, quartic)
+    return Summary(n, d, counts, shift + delta, torch.addr(gram, delta, delta, alpha=-n),
+                   torch.addr(sums, counts, delta, alpha=-1), quartic)
 
 
 def _groups(counts: np.ndarray, k: int, step: int) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlutils.transferability._blas import add_gram, symmetric
+from tlutils.transferability._blas import add_gram, eigen_components, symmetric
 from tlutils.transferability._inputs import Rows
 from tlutils.transferability._summary import Summary
 from tlutils.transferability.moments import ClassMoments, summary_of
@@ -49,9 +49,8 @@ def logme(features, targets=None, *, task: str | None = None, method: str = "exa
     square = y.square().sum(0)
     if not bool(torch.isfinite(square).all() and (square > 0).all()):
         raise ValueError(f"targets must be finite and no column all zero, got sums of squares {square.tolist()}")
-    s, x2, rest, basis = _components(symmetric(gram), projected, square, rows.n, rows.d)
+    s, x2, rest, weights = _components(symmetric(gram), projected, square, rows.n, rows.d, with_weights=True)
     if (rest < 1e-3 * square).any() and len(s) < rows.n:  # a difference of near equals: take the residuals themselves
-        weights = basis @ ((basis.T @ projected) / s[:, None])
         weights = weights.numpy() if y.device.type == "cpu" else weights
         rest = torch.as_tensor(sum(((onto[part] - z @ weights) ** 2).sum(0) for part, z in narrow.blocks()))
     return float((_maximum if method == "exact" else _fixed_point)(s, x2, rest, rows.n).mean())
@@ -61,24 +60,23 @@ def logme_of(summary: Summary, method: str = "exact") -> float:
     """Return LogME of a summary: targets are 1 for a class and 0 for the others, one class after the other."""
     if len(summary.counts) < 2:
         raise ValueError(f"targets must hold at least two classes, got {len(summary.counts)}")
-    gram = summary.scatter + summary.n * torch.outer(summary.mean, summary.mean)
-    sums = summary.sums + summary.counts[:, None] * summary.mean
+    gram = torch.addr(summary.scatter, summary.mean, summary.mean, alpha=summary.n)
+    sums = torch.addr(summary.sums, summary.counts, summary.mean)
     s, x2, rest, _ = _components(gram, sums.T, summary.counts, summary.n, summary.d)
     return float((_maximum if method == "exact" else _fixed_point)(s, x2, rest, summary.n).mean())
 
 
-def _components(gram: Tensor, projected: Tensor, square: Tensor, n: int, d: int):
-    """Return the nonzero eigenvalues s (k,) of X^T X, each target's squared components x2 (c, k), and what is left."""
-    if gram.device.type == "cpu":
-        s, basis = map(torch.from_numpy, np.linalg.eigh(gram.numpy()))  # OpenBLAS, as for the Gram matrix
-    else:
-        s, basis = torch.linalg.eigh(gram)
+def _components(gram: Tensor, projected: Tensor, square: Tensor, n: int, d: int, with_weights: bool = False):
+    """Return the nonzero eigenvalues s (k,) of X^T X, each target's squared components x2 (c, k), what is left of its
+    square, and the weights of least squares (d, c) if asked."""
+    s, c, back = eigen_components(gram, projected)
     keep = s > max(n, d) * torch.finfo(s.dtype).eps * s[-1]
-    s, basis = s[keep], basis[:, keep]
-    x2 = ((basis.T @ projected).square() / s[:, None]).T
+    weights = back(torch.where(keep[:, None], c / s[:, None], 0.0)) if with_weights else None
+    s, c = s[keep], c[keep]
+    x2 = (c.square() / s[:, None]).T
     rest = (square - x2.sum(1)).clamp(min=0)
     rest[rest < n * torch.finfo(s.dtype).eps * square] = 0  # rounding
-    return s, x2, rest * (len(s) < n), basis
+    return s, x2, rest * (len(s) < n), weights
 
 
 def _maximum(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
