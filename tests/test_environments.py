@@ -93,3 +93,10 @@ def test_a_python_is_found_and_works():
     for name in environments.PYTHONS:
         assert environments.works(environments.find_python(name))
     assert not environments.works(str(chapter.ROOT / "README.md")) and not environments.works("no-such-python")
+
+
+def test_chapters_can_be_named_after_the_folder_as_make_does():
+    words = environments.parse(["oldest", "--at", "somewhere", "02", "12"])
+    assert (words.name, words.at, words.chapters) == ("oldest", "somewhere", ["02", "12"])
+    recipe = (chapter.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert recipe.count("tools/environments.py oldest --at $(ENVIRONMENTS) $(CH)") == 1

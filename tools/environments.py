@@ -180,11 +180,16 @@ def main(name, chapters, at, python=None):
     return int(bool(faults))
 
 
-if __name__ == "__main__":
+def parse(words=None):
+    """Read the command line; chapters may stand before or after the options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=PYTHONS)
     parser.add_argument("chapters", nargs="*")
     parser.add_argument("--at", default=chapter.ROOT / "_build" / "environments")
     parser.add_argument("--python")
-    words = parser.parse_args()
+    return parser.parse_intermixed_args(words)
+
+
+if __name__ == "__main__":
+    words = parse()
     sys.exit(main(words.name, words.chapters, words.at, words.python))
