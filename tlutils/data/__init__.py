@@ -5,9 +5,10 @@ from tlutils.data.domains import mnist_m, photo_strips, rendered_digits
 from tlutils.data.folder import image_folder
 from tlutils.data.glyphs import FACES, SCRIPTS, glyph_classes, glyphs, script_of
 from tlutils.data.real import data_root
+from tlutils.data.reviews import bag_of_words, reviews, vocabulary
 from tlutils.data.splits import select_classes, split_classes, subset_per_class
 from tlutils.data.transforms import augment, to_tensor
 
-__all__ = ["FACES", "SCRIPTS", "Dataset", "augment", "data_root", "glyph_classes", "glyphs", "image_folder", "load",
-           "mnist_m", "photo_strips", "rendered_digits", "script_of", "select_classes", "split_classes",
-           "subset_per_class", "to_tensor"]
+__all__ = ["FACES", "SCRIPTS", "Dataset", "augment", "bag_of_words", "data_root", "glyph_classes", "glyphs",
+           "image_folder", "load", "mnist_m", "photo_strips", "rendered_digits", "reviews", "script_of",
+           "select_classes", "split_classes", "subset_per_class", "to_tensor", "vocabulary"]

@@ -31,11 +31,13 @@ def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
     return 0.5 * (F.softplus(-source_logits).mean() + F.softplus(target_logits).mean())
 
 
-def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float], domain: nn.Module) -> Tensor:
+def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float], domain: nn.Module, *,
+              at: int = -1) -> Tensor:
     """Return the loss of one step: labels of the source, and the domains through reversed gradients.
 
-    Equation: L_y(C(z_s), y_s) + L_d(D(R_lam(z_s)), D(R_lam(z_t))), z = features below the head    (eq. 9 and 18)
-    Shapes: batch = (x_s, y_s, x_t, lam) with images of one shape; model's last block is the head C, domain is D.
+    Equation: L_y(C(z_s), y_s) + L_d(D(R_lam(z_s)), D(R_lam(z_t))), C = model[at:]                   (eq. 9 and 18)
+    Shapes: batch = (x_s, y_s, x_t, lam) with images of one shape; D, that is domain, reads z = model[:at](x),
+        by default what the last block, the head, reads too.
     Convention: both domains go through the body in one batch, as they must where it normalises over the batch;
         D learns at full rate whatever lam is. `train.fit` takes it as functools.partial(dann_loss, domain=D); the
         optimiser must hold the parameters of model and of domain.
@@ -45,7 +47,7 @@ def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float],
     if x_s.shape[1:] != x_t.shape[1:] or len(x_s) != len(y_s) or min(len(x_s), len(x_t)) == 0:
         raise ValueError("both domains need images of one shape and the source a label each, got "
                          f"{tuple(x_s.shape)}, {tuple(y_s.shape)} and {tuple(x_t.shape)}")
-    z = model[:-1](torch.cat([x_s, x_t])).flatten(1)                                # (n_s + n_t, d)
-    logits = domain(grad_reverse(z, lam))                                           # (n_s + n_t,)
-    labels = F.cross_entropy(model[-1](z[: len(x_s)]), y_s)
+    z = model[:at](torch.cat([x_s, x_t]))                                           # (n_s + n_t, ...)
+    logits = domain(grad_reverse(z.flatten(1), lam))                                # (n_s + n_t,)
+    labels = F.cross_entropy(model[at:](z[: len(x_s)]), y_s)
     return labels + domain_loss(logits[: len(x_s)], logits[len(x_s):])

@@ -1,0 +1,70 @@
+"""Reviews of two products: the same opinions in other words, a domain shift without pictures."""
+from collections.abc import Sequence
+
+import numpy as np
+
+PRODUCTS = ("books", "kitchen")
+_THINGS = {"books": ("plot", "author", "story", "hero", "ending", "chapter", "prose", "novel", "dialogue", "sequel"),
+           "kitchen": ("blade", "handle", "pan", "lid", "mixer", "toaster", "kettle", "motor", "knife", "oven")}
+_NEUTRAL = {"books": ("i read it on a train", "my aunt lent it to me", "it has four hundred pages",
+                      "the cover shows a harbour", "the library had a copy"),
+            "kitchen": ("i use it on sundays", "my aunt gave it to me", "it takes two litres",
+                        "the cord is one metre long", "the shop had two colours")}
+# (negative, positive); what both products share, then what only one of them is called
+_SHARED = (("terrible", "awful", "disappointing", "poor", "useless", "dreadful"),
+           ("great", "excellent", "wonderful", "superb", "perfect", "lovely"))
+_OWN = {"books": (("boring", "shallow", "predictable", "wooden", "rambling", "clumsy", "tedious", "quiet"),
+                  ("gripping", "moving", "witty", "vivid", "thrilling", "haunting", "original",
+                   "unpredictable")),
+        "kitchen": (("rusty", "flimsy", "leaking", "noisy", "brittle", "wobbly", "stuck", "unpredictable"),
+                    ("sturdy", "sharp", "durable", "compact", "efficient", "precise", "stainless", "quiet"))}
+
+
+def reviews(product: str, n: int, seed: int, *, shared: float = 0.35,
+            doubt: float = 0.1) -> tuple[list[str], np.ndarray]:
+    """Return n made-up reviews of a product and whether each one is content: texts, labels int64 (n,) of 0 and 1.
+
+    Convention: two to four opinions and one or two neutral remarks in random order. An opinion takes its adjective from
+        the words of both products with probability `shared`, else from the product's own, and contradicts the label
+        with probability `doubt`. Two words turn round: a quiet motor pleases and a quiet plot does not, an
+        unpredictable ending pleases and an unpredictable oven does not.
+    Errors: ValueError for another product, n < 1, or a probability outside of 0..1.
+
+    >>> texts, labels = reviews("kitchen", 1, seed=0)
+    >>> len(texts), labels.dtype
+    (1, dtype('int64'))
+    """
+    if product not in PRODUCTS:
+        raise ValueError(f"product must be one of {', '.join(PRODUCTS)}, got {product!r}")
+    if n < 1:
+        raise ValueError(f"n must be >= 1, got {n}")
+    if not (0 <= shared <= 1 and 0 <= doubt <= 1):
+        raise ValueError(f"shared and doubt must be in 0..1, got {shared} and {doubt}")
+    rng = np.random.default_rng(seed)
+    labels, texts = rng.integers(0, 2, n), []
+    for label in labels:
+        said = list(rng.choice(_NEUTRAL[product], rng.integers(1, 3), replace=False))
+        for _ in range(rng.integers(2, 5)):
+            words = (_SHARED if rng.random() < shared else _OWN[product])[int(label) ^ int(rng.random() < doubt)]
+            said.append(f"the {rng.choice(_THINGS[product])} is {rng.choice(words)}")
+        texts.append(". ".join(said[i] for i in rng.permutation(len(said))) + ".")
+    return texts, labels
+
+
+def vocabulary(texts: Sequence[str], least: int = 2) -> list[str]:
+    """Return the words that occur in at least `least` texts, in alphabetical order."""
+    found, counts = np.unique([word for text in texts for word in set(_words(text))], return_counts=True)
+    return [str(word) for word in found[counts >= least]]
+
+
+def bag_of_words(texts: Sequence[str], words: Sequence[str]) -> np.ndarray:
+    """Return which of the words each text holds: float32 (n, len(words)) of 0 and 1; other words are not seen."""
+    column = {word: k for k, word in enumerate(words)}
+    bag = np.zeros((len(texts), len(words)), np.float32)
+    for row, text in zip(bag, texts, strict=True):
+        row[[column[word] for word in _words(text) if word in column]] = 1
+    return bag
+
+
+def _words(text: str) -> list[str]:
+    return text.lower().replace(".", " ").split()
