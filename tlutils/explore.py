@@ -8,60 +8,17 @@ import json
 import math
 import numbers
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 MAX_FRAMES, MAX_SECOND = 15, 5
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-_STYLE = """
-.explore{max-width:100%;margin:.5rem 0 1rem;color:inherit}
-.explore img{display:block;max-width:100%;height:auto;background:#fff;border-radius:.4rem}
-.explore .controls{display:flex;flex-wrap:wrap;gap:.25rem .75rem;align-items:center;margin-top:.5rem}
-.explore .controls[hidden]{display:none}
-.explore .slider{display:flex;flex:1 1 16rem;gap:.75rem;align-items:center}
-.explore input[type=range]{flex:1 1 8rem;min-width:6rem;min-height:24px}
-.explore output{min-width:5ch;font-variant-numeric:tabular-nums}
-.explore button{min-width:4.5rem;min-height:32px;padding:.1rem .9rem;font:inherit;color:inherit;background:transparent;
-border:1px solid currentColor;border-radius:.4rem;cursor:pointer}
-.explore button:hover{background:rgba(127,127,127,.2)}
-.explore input:focus-visible,.explore button:focus-visible{outline:2px solid currentColor;outline-offset:2px}
-html[data-theme=dark] .bd-content div.cell_output .text_html:has(>div.explore){background:none;color:inherit;padding:0}
-@media print{.explore .controls{display:none}}
-"""
+_STYLE = "\n" + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 # Plain script: it finds its own figure by id, and runs once however often the page evaluates it.
-_SCRIPT = """
-(() => {
-  const root = document.getElementById("%(id)s");
-  if (!root || root.dataset.alive) return;
-  root.dataset.alive = "yes";
-  const {labels, frames} = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  const [picture, button] = ["img", "button"].map(tag => root.querySelector(tag));
-  const [sliders, outputs] = ["input", "output"].map(tag => [...root.querySelectorAll(tag)]);
-  let timer = 0;
-  const show = () => {
-    const at = sliders.reduce((index, slider, k) => index * labels[k].length + +slider.value, 0);
-    picture.src = frames[at].src; picture.alt = frames[at].alt;
-    sliders.forEach((slider, k) => {
-      outputs[k].textContent = labels[k][+slider.value];
-      slider.setAttribute("aria-valuetext", labels[k][+slider.value]);
-    });
-  };
-  const stop = () => { clearInterval(timer); timer = 0; button.textContent = "Play"; };
-  sliders.forEach(slider => slider.addEventListener("input", () => { stop(); show(); }));
-  button.addEventListener("click", () => {
-    if (timer) return stop();
-    button.textContent = "Stop";
-    timer = setInterval(() => {
-      if (!root.isConnected) return stop();
-      sliders[0].value = (+sliders[0].value + 1) %% labels[0].length; show();
-    }, 900);
-  });
-  root.querySelector(".controls").hidden = false;
-  show();
-})();
-"""
+_SCRIPT = "\n" + Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
 class Explorer:
@@ -105,7 +62,7 @@ class Explorer:
                 f'<div class="controls" hidden>{sliders}'
                 f'<button type="button" aria-label="Play or stop: {name}">Play</button></div>'
                 f'<script type="application/json">{payload}</script>'
-                f'<script>{_SCRIPT % {"id": uid}}</script></div>')
+                f'<script>{_SCRIPT.replace("%(id)s", uid)}</script></div>')
 
     def widget(self):
         """Return ipywidgets controls that call the drawing function for any value, recorded or not.

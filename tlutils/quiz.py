@@ -4,83 +4,13 @@ import html
 import json
 import math
 import re
+from pathlib import Path
 
-_STYLE = """
-.quiz{max-width:100%;margin:.75rem 0 1rem;color:inherit}
-.quiz fieldset{border:1px solid #7f7f7f;border-radius:.4rem;padding:.25rem 1rem 1rem;margin:0;min-width:0}
-.quiz legend{font-weight:600;font-size:1em;line-height:1.4;padding:0 .4rem;width:auto;float:none;margin:0 0 0 -.4rem}
-.quiz .options label{display:flex;gap:.6rem;align-items:baseline;padding:.3rem 0;margin:0;min-height:24px}
-.quiz .options input{flex:none;accent-color:#2f7fd1}
-.quiz .options label:has([type=number]){flex-wrap:wrap;align-items:center}
-.quiz input[type=number]{font:inherit;color:inherit;background:transparent;border:1px solid #7f7f7f;
-border-radius:.3rem;width:7rem;min-height:32px;padding:0 .4rem}
-.quiz button{font:inherit;color:inherit;background:transparent;border:1px solid currentColor;border-radius:.4rem;
-min-height:32px;padding:.1rem .9rem;margin-top:.5rem;cursor:pointer}
-.quiz button:hover{background:rgba(127,127,127,.2)}
-.quiz input:focus-visible,.quiz button:focus-visible{outline:2px solid currentColor;outline-offset:2px}
-html[data-theme=dark] .bd-content div.cell_output .text_html:has(>div.quiz){background:none;color:inherit;padding:0}
-.quiz .before{margin:.5rem 0 0}
-.quiz .verdict{margin:.75rem 0 0;padding:.1rem 0 .1rem .75rem;border-left:4px solid #7f7f7f}
-.quiz .verdict.right{border-color:#2a9d5c}
-.quiz .verdict.wrong{border-color:#d1495b}
-.quiz .verdict ul{margin:.25rem 0 0;padding-left:1.2rem}
-.quiz .verdict:empty,.quiz [hidden]{display:none}
-"""
+_STYLE = "\n" + Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 # The browser's store is not there in every notebook; then a prediction is not remembered, and nothing else changes.
 # A prediction also travels as an event, to the question further down on the same page.
-_SCRIPT = """
-(() => {
-  const root = document.getElementById("%(id)s");
-  if (!root || root.dataset.alive) return;
-  root.dataset.alive = "yes";
-  const quiz = JSON.parse(root.querySelector("script[type='application/json']").textContent);
-  const [form, verdict, before] = ["form", ".verdict", ".before"].map(part => root.querySelector(part));
-  const boxes = [...form.querySelectorAll("input")];
-  const key = "what-transfers/prediction/" + quiz.key;
-  const load = () => { try { return localStorage.getItem(key); } catch { return null; } };
-  const save = value => { try { localStorage.setItem(key, value); } catch { } };
-  const say = (html, state = "") => { verdict.innerHTML = html; verdict.className = "verdict " + state; };
-  const judge = (right, html) => say("<strong>" + (right ? "Right." : "No.") + "</strong> " + html,
-                                     right ? "right" : "wrong");
-  const answer = () => {
-    if (quiz.kind === "number") {
-      const value = parseFloat(boxes[0].value.replace(",", "."));
-      if (Number.isNaN(value)) return say("Type a number.");
-      const hit = quiz.cases.findIndex(([low, high]) => low <= value && value <= high);
-      return judge(hit === 0, hit < 0 ? quiz.otherwise : quiz.cases[hit][2]);
-    }
-    const ticked = boxes.map(box => box.checked);
-    if (quiz.kind === "several") {
-      const words = [...form.querySelectorAll("label span")].map(span => span.innerHTML);
-      const list = (chosen, mark) => "<ul>" + quiz.options.map((option, k) => chosen(option, k) ?
-        "<li>" + mark(k) + words[k] + "<br>" + option.why + "</li>" : "").join("") + "</ul>";
-      if (quiz.options.every((option, k) => option.right === ticked[k])) {
-        return judge(true, list(option => option.right, () => ""));
-      }
-      return say("<strong>Not yet.</strong>" + list((option, k) => option.right !== ticked[k],
-                 k => ticked[k] ? "<em>Not this:</em> " : "<em>This too:</em> "), "wrong");
-    }
-    const k = ticked.indexOf(true);
-    if (k < 0) return say("Choose an answer first.");
-    if (quiz.kind === "one") return judge(quiz.options[k].right, quiz.options[k].why);
-    save(k);
-    say(quiz.options[k].why);
-    document.dispatchEvent(new CustomEvent(key, {detail: k}));
-  };
-  const recall = k => {
-    if (k === null || !boxes[+k]) return;
-    boxes[+k].checked = true;
-    if (before) { before.textContent = "You predicted " + quiz.options[+k].name + "."; before.hidden = false; say(""); }
-  };
-  form.addEventListener("submit", event => { event.preventDefault(); answer(); });
-  form.addEventListener("input", () => say(""));
-  if (quiz.key) recall(load());
-  if (before) document.addEventListener(key, event => recall(event.detail));
-  root.querySelector("details").hidden = true;
-  form.hidden = false;
-})();
-"""
+_SCRIPT = "\n" + Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
 class Question:
@@ -102,7 +32,8 @@ class Question:
                 f'{before}<button type="submit">{self.button}</button>'
                 f'<div class="verdict" role="status"></div></fieldset></form>'
                 f'<details><summary>{_marked(self.text)} ({summary})</summary><ul>{items}</ul></details>'
-                f'<script type="application/json">{payload}</script><script>{_SCRIPT % {"id": uid}}</script></div>')
+                f'<script type="application/json">{payload}</script>'
+                f'<script>{_SCRIPT.replace("%(id)s", uid)}</script></div>')
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {"text/html": self.to_html(), "text/plain": repr(self)}
