@@ -81,3 +81,8 @@ def test_bad_input(setting):
     with pytest.raises(ValueError, match="n_features and hidden must be positive, got 0 and 100"):
         DomainClassifier(0)
     assert isinstance(domain, nn.Module) and domain(torch.randn(7, 8)).shape == (7,)
+
+
+def test_a_part_of_the_domain_classifier_is_a_network():
+    critic, z = DomainClassifier(3, 4), torch.randn(5, 3)
+    assert torch.equal(critic[:2](z), critic[1](critic[0](z))) and critic[-1](critic[:3](z)).shape == (5,)

@@ -17,6 +17,9 @@ class DomainClassifier(nn.Sequential):
             raise ValueError(f"n_features and hidden must be positive, got {n_features} and {hidden}")
         super().__init__(nn.Linear(n_features, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Flatten(0))
 
+    def __getitem__(self, index):
+        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)
+
 
 def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
     """Return the loss of telling the domains apart; log 2 is a coin toss.
