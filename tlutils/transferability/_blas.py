@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas, eigh_tridiagonal, lapack
 from torch import Tensor
 
 
@@ -40,9 +40,7 @@ def eigen_components(gram: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Callable[
         s, v = torch.linalg.eigh(gram)
         return s, v.T @ p, lambda c: v @ c
     a, diagonal, beside, tau, _ = lapack.dsytrd(gram.numpy().T, lower=1)
-    s, v, failed = lapack.dstevd(diagonal, beside)
-    if failed:
-        raise ValueError("the eigenvalues of the features' Gram matrix did not converge")
+    s, v = eigh_tridiagonal(diagonal, beside)
 
     def turned(c: np.ndarray, transposed: str) -> np.ndarray:
         c = np.array(c, order="F")
