@@ -203,7 +203,7 @@ def trained(both: Domains, config: Config, seed: int) -> tuple[nn.Sequential, nn
         train.fit(model, train.batches(x, y, config.batch_size, steps, seed), train.classify, adam, scheduler=schedule)
         return model, None
     if config.method == "dann":
-        width = train.features(model, both.x_s[:1], len(model) + config.at if config.at < 0 else config.at).numel()
+        width = train.predict(model[:config.at], both.x_s[:1]).numel()
         critic = domain.DomainClassifier(width, config.hidden).to(both.x_s.device)
         loss = partial(domain.dann_loss, domain=critic, at=config.at)
     elif config.method in ("coral", "mmd"):
@@ -240,8 +240,7 @@ def run(config: Config, seed: int) -> list[dict]:
         z, z_test = train.features(model, both.x_held[:n]), train.features(model, both.x_test[:n])
         found["proxy A"] = domain.proxy_a_distance(z.cpu(), z_test.cpu(), seed=seed)
         if critic is not None:
-            at = len(model) + here.at if here.at < 0 else here.at
-            logits = [train.predict(critic, train.features(model, x[:n], at).flatten(1))
+            logits = [train.predict(critic, train.predict(model[:here.at], x[:n]).flatten(1))
                       for x in (both.x_held, both.x_test)]
             found["domain loss"] = float(domain.domain_loss(*logits))
         if name in config.reverse:
