@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tlutils import train
+from tlutils import domain, train
 from tlutils.experiments import reversal
 
 TINY = reversal.Config(n_source=200, n_target=150, n_held=50, n_test=60, steps=6, source_steps=4, target_steps=4,
@@ -109,3 +109,18 @@ def test_bad_input(changes, message):
     here = dataclasses.replace(TINY, **changes)
     with pytest.raises(ValueError, match=message):
         reversal.trained(reversal.domains(here, 0), here, 0)
+
+
+def test_the_distance_is_added_with_the_weight_lambda(both):
+    model = reversal.network(TINY, both, 0).eval()
+    x_s, y_s, x_t, _ = next(reversal.batches(both, TINY, 0))
+    z_s, z_t = model[:-1](x_s), model[:-1](x_t)
+    for lam in (0.0, 3.0):
+        expected = nn.functional.cross_entropy(model[-1](z_s), y_s) + lam * domain.mmd(z_s, z_t)
+        torch.testing.assert_close(reversal.distance_loss(model, (x_s, y_s, x_t, lam), domain.mmd), expected)
+
+
+def test_shares_hold_however_often_the_classes_came():
+    labels = np.repeat([0, 1], [3000, 300])
+    images, drawn = reversal.drawn(labels.copy(), labels, (1, 3), seed=0)
+    assert np.array_equal(images, drawn) and len(drawn) == 3300 and 0.72 < drawn.mean() < 0.78

@@ -128,3 +128,12 @@ def test_on_a_gpu_the_values_are_those_on_the_cpu():
     assert T.leep(torch.from_numpy(softmax(x)).to("cuda"), y) == pytest.approx(T.leep(softmax(x), y), rel=1e-12)
     wide = torch.from_numpy(x[:10]).to("cuda")
     assert T.scores(wide, y[:10]) == pytest.approx(T.scores(x[:10], y[:10]), rel=1e-8)
+
+
+def test_eigenvectors_in_factors_turn_there_and_back():
+    x = np.random.default_rng(0).standard_normal((40, 7))
+    gram, p = torch.from_numpy(x.T @ x), torch.from_numpy(np.random.default_rng(1).standard_normal((7, 3)))
+    s, c, back = _blas.eigen_components(gram, p)
+    torch.testing.assert_close(s, torch.linalg.eigvalsh(gram))
+    torch.testing.assert_close(back(c), p)
+    torch.testing.assert_close(back(s[:, None] * c), gram @ p)
