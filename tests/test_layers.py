@@ -75,7 +75,7 @@ def test_small_enough_to_hold_in_the_head():
     texts = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for path in FILES}
     lengths = {name: len(text.splitlines()) for name, text in texts.items()}
     assert {name: n for name, n in lengths.items() if n > 300} == {}
-    assert sum(code_lines(text) for name, text in texts.items() if not name.startswith("experiments")) <= 2500
+    assert sum(code_lines(text) for name, text in texts.items() if not name.startswith("experiments")) <= 3000
     words = {"util", "utils", "common", "helper", "helpers", "misc"}
     assert not [name for name in lengths if words & set(Path(name).with_suffix("").parts)]
 

@@ -1,4 +1,9 @@
-"""Learning without labels: pretext tasks."""
+"""Learning without labels: pretext tasks, filling in, contrast, and pictures with captions."""
+from tlutils.selfsup.clip_loss import LogitScale, clip_loss
+from tlutils.selfsup.masking import imputation_loss, mask_patches
+from tlutils.selfsup.moco import MomentumEncoder, Queue, info_nce
+from tlutils.selfsup.nt_xent import nt_xent
 from tlutils.selfsup.rotation import rotation_batch
 
-__all__ = ["rotation_batch"]
+__all__ = ["LogitScale", "MomentumEncoder", "Queue", "clip_loss", "imputation_loss", "info_nce", "mask_patches",
+           "nt_xent", "rotation_batch"]

@@ -1,0 +1,42 @@
+"""Hide patches of images, to be filled in: x = (x_v, x_h), what is visible and what is hidden."""
+import torch
+from torch import Tensor
+
+
+def mask_patches(images: Tensor, ratio: float, patch: int, generator: torch.Generator | None = None,
+                 fill: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Return images with hidden patches, and the mask of what is hidden.
+
+    Shapes: images (n, c, h, w) -> (n, c, h, w) and bool (n, 1, h, w), True where hidden.
+    Convention: in each image the same number of patches is hidden, round(ratio * patches), at least one and not all,
+        at places drawn by the generator; hidden pixels get the value `fill`. images stay as they are.
+    Errors: ValueError for another shape, a ratio outside of (0, 1), or a side that patch does not divide.
+    """
+    if images.ndim != 4:
+        raise ValueError(f"images must be (n, c, h, w), got {tuple(images.shape)}")
+    n, _, h, w = images.shape
+    if not 0 < ratio < 1:
+        raise ValueError(f"ratio must be in (0, 1), got {ratio}")
+    if patch < 1 or h % patch or w % patch or h * w == patch**2:
+        raise ValueError(f"patch must divide both sides into more than one patch, got {patch} for {h} x {w}")
+    rows, columns = h // patch, w // patch
+    count = min(max(round(ratio * rows * columns), 1), rows * columns - 1)
+    noise = torch.rand(n, rows * columns, generator=generator, device=generator.device if generator else images.device)
+    hidden = (noise.argsort(1).argsort(1) < count).to(images.device).view(n, 1, rows, columns)
+    hidden = hidden.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    return images.masked_fill(hidden, fill), hidden
+
+
+def imputation_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
+    """Return the mean squared error over hidden pixels alone.
+
+    Equation: mean over hidden of (x_hat - x)^2                                              (Pathak et al. 2016, eq. 1)
+    Shapes: predicted and images (n, c, h, w), hidden bool (n, 1, h, w) -> a scalar.
+    Errors: ValueError for shapes that differ, or a mask that hides nothing.
+    """
+    if predicted.shape != images.shape or hidden.shape != (len(images), 1, *images.shape[2:]):
+        raise ValueError(f"predicted and images must agree and hidden be (n, 1, h, w), got {tuple(predicted.shape)}, "
+                         f"{tuple(images.shape)} and {tuple(hidden.shape)}")
+    if not hidden.any():
+        raise ValueError("hidden must hide at least one pixel, got a mask of False alone")
+    return (predicted - images).square()[hidden.expand_as(images)].mean()

@@ -1,0 +1,79 @@
+"""MoCo (He et al. 2020): a queue of old keys in the place of a large batch, made by an encoder that changes slowly."""
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float = 0.07) -> Tensor:
+    """Return the loss of finding the key of each query among that key and a queue of others.
+
+    Equation: mean of -log exp(q k+ / tau) / [exp(q k+ / tau) + sum_j exp(q k_j / tau)]          (He et al. 2020, eq. 1)
+    Shapes: queries q and keys k (N, d), queue (K, d) -> a scalar.
+    Convention: all rows are normalised here; no gradient flows to keys and queue.
+    Errors: ValueError for shapes that differ or a temperature that is not positive.
+    """
+    if q.ndim != 2 or q.shape != k.shape or queue.ndim != 2 or queue.shape[1] != q.shape[1] or len(q) == 0:
+        raise ValueError("q and k must be (N, d) and queue (K, d), got "
+                         f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(queue.shape)}")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    q, k, queue = F.normalize(q, dim=1), F.normalize(k.detach(), dim=1), F.normalize(queue.detach(), dim=1)
+    logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1) / temperature   # (N, 1 + K), the key first
+    return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
+
+
+class MomentumEncoder(nn.Module):
+    """A copy of an encoder that follows it slowly and is not trained.
+
+    Equation: theta_k <- m theta_k + (1 - m) theta_q                                             (He et al. 2020, eq. 2)
+    Convention: floating-point buffers (BatchNorm statistics) follow like parameters, counters are copied.
+    Errors: ValueError unless 0 <= m <= 1.
+    """
+
+    def __init__(self, encoder: nn.Module, m: float = 0.99):
+        super().__init__()
+        if not 0 <= m <= 1:
+            raise ValueError(f"m must be in 0..1, got {m}")
+        self.encoder, self.m = copy.deepcopy(encoder).requires_grad_(False), m
+
+    @torch.no_grad()
+    def update(self, encoder: nn.Module) -> None:
+        """Follow encoder by one step."""
+        theirs = encoder.state_dict()
+        for name, own in self.encoder.state_dict().items():
+            if own.is_floating_point():
+                own.lerp_(theirs[name], 1 - self.m)
+            else:
+                own.copy_(theirs[name])
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
+
+class Queue:
+    """The last `size` keys, the oldest overwritten first; random directions until it is full.
+
+    Shapes: keys (N, dim) pushed, N at most size; `keys` is (size, dim), rows normalised.
+    Errors: ValueError for sizes below 1, keys of another width, more keys than the queue holds, or a queue that is
+        larger than the n_data images that fill it: it would hold an image's own key as another's.
+    """
+
+    def __init__(self, size: int, dim: int, n_data: int | None = None, device: torch.device | str | None = None):
+        if min(size, dim) < 1:
+            raise ValueError(f"size and dim must be >= 1, got {size} and {dim}")
+        if n_data is not None and size > n_data:
+            raise ValueError(f"size must be at most the {n_data} images of the data, got {size}")
+        self.keys, self.next = F.normalize(torch.randn(size, dim, device=device), dim=1), 0
+
+    @torch.no_grad()
+    def push(self, keys: Tensor) -> None:
+        """Put keys (N, dim) into the queue."""
+        if keys.ndim != 2 or keys.shape[1] != self.keys.shape[1] or len(keys) > len(self.keys):
+            size, dim = self.keys.shape
+            raise ValueError(f"keys must be (N, {dim}) with N <= {size}, got {tuple(keys.shape)}")
+        place = (self.next + torch.arange(len(keys), device=self.keys.device)) % len(self.keys)
+        self.keys[place] = F.normalize(keys, dim=1).to(self.keys)
+        self.next = (self.next + len(keys)) % len(self.keys)

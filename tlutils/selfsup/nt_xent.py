@@ -1,0 +1,44 @@
+"""NT-Xent, the loss of SimCLR (Chen et al. 2020): find the other view of the same image among all views of a batch."""
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class _CrossEntropyOfPairs(torch.autograd.Function):
+    """Mean cross-entropy of the rows of z z^T / tau without the diagonal; the one matrix becomes its own gradient."""
+
+    @staticmethod
+    def forward(ctx, z, tau):
+        n = len(z) // 2
+        s = (z @ z.T).div_(tau).fill_diagonal_(-torch.inf)                              # (2n, 2n)
+        pairs = torch.cat([s.diagonal(n), s.diagonal(-n)])
+        top = s.amax(1, keepdim=True)
+        total = s.sub_(top).exp_().sum(1, keepdim=True)
+        loss = (total.log() + top).squeeze(1).sub(pairs).mean()
+        s.div_(total)                                                                   # softmax
+        s.diagonal(n).sub_(1), s.diagonal(-n).sub_(1)
+        ctx.save_for_backward(z, s)
+        ctx.tau = tau
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        z, s = ctx.saved_tensors
+        return (s @ z + s.T @ z).mul_(grad / (len(z) * ctx.tau)), None
+
+
+def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
+    """Return the normalised, temperature-scaled cross-entropy of two views of each image.
+
+    Equation: mean over 2N of -log exp(s_ij) / sum_{k != i} exp(s_ik), s = cosine / temperature    (Chen et al. 2020, 1)
+    Shapes: z1 and z2 (N, d), row i the two views of image i -> a scalar; N = 1 gives 0, since there is no other.
+    Convention: rows are normalised here; the mean is over all 2N views (the authors' program adds the two views' means,
+        twice as much). One (2N, 2N) matrix is held, for both directions; second derivatives are not defined.
+    Errors: ValueError for shapes that differ or a temperature that is not positive.
+    """
+    if z1.ndim != 2 or z1.shape != z2.shape or len(z1) == 0:
+        raise ValueError(f"z1 and z2 must be (N, d) with N > 0, got {tuple(z1.shape)} and {tuple(z2.shape)}")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    return _CrossEntropyOfPairs.apply(F.normalize(torch.cat([z1, z2]), dim=1), temperature)
