@@ -55,6 +55,27 @@ def test_a_quarter_turn_is_exact(x, monkeypatch):
     assert any(torch.allclose(one, x.rot90(k, (2, 3)), atol=1e-3) for k in (1, 3))
 
 
+def test_a_mirrored_view_may_be_turned_too(x, monkeypatch):
+    drawn(monkeypatch, 0.99)
+    one, _ = two_views(x, 0, **STILL | {"rotate": math.pi / 2 / 0.98, "flip": 1.0})
+    assert any(torch.allclose(one, x.flip(3).rot90(k, (2, 3)), atol=1e-3) for k in (1, 3))
+
+
+def test_mix_is_a_linear_map_of_colours_of_each_view(x):
+    pale = x * 0.2
+    one, two = two_views(pale, 0, **STILL | {"mix": 0.1})
+    for view in (one, two):
+        maps = []
+        for a, b in zip(levels(pale), levels(view), strict=True):
+            known = torch.cat([a.flatten(1), torch.ones(1, a[0].numel())]).T              # (h w, 4)
+            solved = torch.linalg.lstsq(known, b.flatten(1).T).solution                   # (4, 3)
+            torch.testing.assert_close(known @ solved, b.flatten(1).T, atol=2e-3, rtol=0)
+            maps.append(solved)
+        spread = torch.stack(maps)[:, :3].std(0)
+        assert 0.05 < spread.mean() < 0.2 and torch.stack(maps)[:, 3].abs().max() <= 0.05 + 1e-2
+    assert not torch.allclose(one, two, atol=0.05)
+
+
 def test_the_cropped_share_is_what_was_asked(x, monkeypatch):
     """On a ramp from left to right and one from top to bottom, the ranges that remain tell width and height."""
     ramp = torch.linspace(-1, 1, 64).expand(200, 1, 64, 64)
@@ -134,7 +155,8 @@ def test_levels_stay_in_range_and_grey_images_are_allowed(x):
 
 @pytest.mark.parametrize("bad, word", [
     ({"area": (0, 1)}, "area"), ({"area": (0.5, 0.2)}, "area"), ({"area": (0.5, 1.5)}, "area"), ({"flip": 2}, "flip"),
-    ({"grey": -0.1}, "grey"), ({"blur": 7}, "blur"), ({"colour": -1}, "colour"), ({"rotate": -1}, "rotate")])
+    ({"grey": -0.1}, "grey"), ({"blur": 7}, "blur"), ({"colour": -1}, "colour"), ({"rotate": -1}, "rotate"),
+    ({"mix": -1}, "mix")])
 def test_bad_amounts_are_refused(x, bad, word):
     with pytest.raises(ValueError, match=word):
         two_views(x, 0, **bad)
