@@ -26,10 +26,14 @@ def run(config: reversal.Config, seed: int) -> list[dict]:
 
 
 TEXTURED = dataclasses.replace(reversal.TEXTURED, variants=tuple(controls(reversal.TEXTURED)))
+HANDWRITING = dataclasses.replace(reversal.HANDWRITING, variants=("source, long",))
+REVIEWS = dataclasses.replace(reversal.REVIEWS, variants=("source, long",))
 MNIST_M = dataclasses.replace(reversal.MNIST_M, variants=("source, naive", "source, long"))
-PRESETS = {"textured_controls": ("Printed digits -> on photographs: what has the source alone by the same means?",
-                                 TEXTURED),
-           "mnist_m_controls": ("MNIST -> MNIST-M: what has the source alone by the same means?", MNIST_M)}
+QUESTION = "what has the source alone by the same means?"
+PRESETS = {"textured_controls": (f"Printed digits -> on photographs: {QUESTION}", TEXTURED),
+           "handwriting_controls": (f"Printed digits -> handwriting: {QUESTION}", HANDWRITING),
+           "reviews_controls": (f"Reviews of books -> reviews of kitchen goods: {QUESTION}", REVIEWS),
+           "mnist_m_controls": (f"MNIST -> MNIST-M: {QUESTION}", MNIST_M)}
 
 if __name__ == "__main__":
     record.main("tlutils.experiments.reversal_controls", reversal.CHAPTER, PRESETS, run, reversal.describe)
