@@ -218,7 +218,7 @@ def _fresh(config: Config, n_classes: int, x: Tensor) -> nn.Sequential:
 
 CNN = Config()
 VIT = Config(architecture="tiny_vit", methods=("head", "norms", "bottleneck 2", "bottleneck 8", "bottleneck 32",
-             "LoRA 1", "LoRA 4", "fine-tune", "scratch"), targets=("digits", "texture"), rates=VIT_RATES,
+             "LoRA 1", "LoRA 4", "fine-tune", "scratch"), targets=("texture",), rates=VIT_RATES,
              world=few_labels.Config(lr=2e-3))
 PRESETS = {"cnn": ("How few trained parameters are enough in a convolutional network?", CNN),
            "vit": ("How few trained parameters are enough in a vision transformer?", VIT)}
