@@ -134,7 +134,7 @@ def test_pairs_that_do_not_occur_get_no_gradient_from_the_softmax_over_seen_pair
     monkeypatch.setattr(clip.train, "fit", fit)
     x, a = splits["train"]
     missing = torch.from_numpy(data.held_out_pairs(TINY.held, 0)).flatten()
-    for method, silent in (("seen pairs", True), ("two heads", False)):
+    for method, silent in (("joint softmax", True), ("two heads", False)):
         clip.supervised(x, a, TINY, 0, method)
         scores = torch.zeros(1, 24, requires_grad=True)
         y = torch.from_numpy(prompts.label(a, "pair")[:1])
