@@ -145,7 +145,7 @@ def test_pairs_that_do_not_occur_get_no_gradient_from_the_softmax_over_seen_pair
         torch.testing.assert_close(g[0, :16], letters)
 
 
-@pytest.mark.parametrize("variants", [("base",), ("count rarely told", "mixed captions, half held out")])
+@pytest.mark.parametrize("variants", [("base",), ("count rarely told",)])
 def test_one_small_run(variants):
     rows = clip.run(dataclasses.replace(TINY, variants=variants), seed=1)
     assert {row["variant"] for row in rows} == set(variants)

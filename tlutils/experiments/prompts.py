@@ -100,13 +100,15 @@ def new_words(model, z: Tensor, attributes: dict[str, np.ndarray]) -> dict[str, 
 
     Convention: one colour at a time is renamed, the others keep their main word; the mean over the eight colours.
     """
-    recall = {}
+    def vectors(words):
+        return class_vectors(model, [sum(filled(FULL, "letter", colour=word), []) for word in words])
+
+    usual, recall = vectors(NAMES["colour"]), {}
     for which, name in ((0, "main word"), (1, "synonym"), (-1, "unknown word")):
-        parts = []
-        for k, words in enumerate(WORDS["colour"]):
-            names = [*NAMES["colour"][:k], words[which], *NAMES["colour"][k + 1:]]
-            texts = [[text for group in filled(FULL, "letter", colour=name) for text in group] for name in names]
-            mine = attributes["colour"] == k
-            parts.append((zero_shot(model, z, texts)[mine] == k).mean())
+        renamed, parts = vectors([words[which] for words in WORDS["colour"]]), []
+        for k in range(len(usual)):
+            mine, here = attributes["colour"] == k, usual.clone()
+            here[k] = renamed[k]
+            parts.append(((z @ here.T).argmax(1).cpu().numpy()[mine] == k).mean())
         recall[f"colour found by {name}"] = float(np.mean(parts))
     return recall
