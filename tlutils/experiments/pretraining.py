@@ -43,7 +43,7 @@ class Config:
 
 PHOTOGRAPHS = {"world": "photographs", "n_pool": 50_000, "n_classes": 40, "n_other": 60, "n_test": 4000, "side": 32,
                "widths": (64, 128, 256), "n_features": 512, "steps": 20_000, "views_per_step": 1024, "lr": 2e-3,
-               "area": (0.2, 1.0), "rotate": 0.0, "flip": 0.5, "mix": 0.0, "tune_steps": 1000}
+               "area": (0.2, 1.0), "rotate": 0.0, "flip": 0.5, "mix": 0.0, "grey": 0.2, "tune_steps": 1000}
 
 
 @dataclass(frozen=True)
