@@ -28,8 +28,8 @@ class Config(pretraining.Config):
     long_scratch: int = 0                                  # "random" is fine-tuned this many times as long, too
     n_pool: int = 6000
     n_test: int = 1200
-    steps: int = 400
-    views_per_step: int = 160
+    steps: int = 600
+    views_per_step: int = 192
     lr: float = 4e-3
     area: tuple[float, float] = (0.65, 1.0)
     grey: float = 0.0
@@ -43,8 +43,8 @@ METHODS = {
     "random": {"kind": "random"}, "crop only": {"colour": 0.0, "mix": 0.0, "grey": 0.0},
     "jitter": {"colour": 1.0, "mix": 0.0}, "pull only": {"kind": "pull", "steps": 150},
     "tau 0.05": {"tau": 0.05}, "tau 1": {"tau": 1.0},
-    "batch 16": {"views_per_step": 32, "steps": 800},
-    "batch 16 queue": {"kind": "MoCo", "views_per_step": 32, "steps": 800}}
+    "batch 16": {"views_per_step": 32, "steps": 1200},
+    "batch 16 queue": {"kind": "MoCo", "views_per_step": 32, "steps": 1200}}
 
 
 def projection(config: Config) -> nn.Sequential:
