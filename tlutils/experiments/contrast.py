@@ -137,7 +137,6 @@ def judged(name: str, f: nn.Sequential, g: nn.Sequential | None, config: Config,
         if model is None:
             continue
         z, z_test = train.predict(model, images.x_labelled), train.predict(model, images.x_test)
-        found[f"spread {space}", 0] = spread(z_test)
         found[f"tint {space}", most] = selfsup.linear_probe(z, tints, z_test, tints_test)["accuracy"]
         if space == "z":
             found["probe z", most] = selfsup.linear_probe(z[keep], images.y_labelled[keep], z_test,
@@ -164,6 +163,9 @@ def run(config: Config, seed: int) -> list[dict]:
         rows += pretraining.rows(name, seed, judged(name, f, g, here, images, seed))
         keys = {"method": name, "seed": seed, "reader": "", "labels_per_class": 0}
         rows.append({**keys, "metric": "seconds", "value": round(seconds, 2), "unit": "s of CPU"})
+        if g is not None:
+            value = spread(train.predict(nn.Sequential(f, g), images.x_test))
+            rows.append({**keys, "metric": "spread of z", "value": round(value, 5), "unit": "1 on the whole sphere"})
         if losses:
             end = pretraining.mean_of(losses)
             rows.append({**keys, "metric": "loss", "value": round(end, 5), "unit": "nats, mean of the last 20 steps"})
