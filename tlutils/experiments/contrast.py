@@ -181,10 +181,11 @@ LAPTOP = Config()
 LIVE = dataclasses.replace(LAPTOP, labels_per_class=(20, 100))
 KINDS = dataclasses.replace(LAPTOP, methods=("random", "SimCLR", "MoCo", "rotation", "supervised"), long_scratch=2,
                             tuned=("random", "SimCLR", "rotation", "supervised"))
-VIEWS = dataclasses.replace(LAPTOP, labels_per_class=(20, 100), methods=(
-    "crop only", "jitter", "tau 0.05", "tau 1", "batch 16", "batch 16 queue", "pull only"))
+VIEWS = dataclasses.replace(LAPTOP, labels_per_class=(20, 100), methods=("crop only", "jitter", "pull only"))
+KNOBS = dataclasses.replace(VIEWS, methods=("tau 0.05", "tau 1", "batch 16", "batch 16 queue"))
 PRESETS = {"kinds": ("What are the features of contrast worth beside those of other pretraining, and of none?", KINDS),
-           "views": ("What do the views, the temperature, the batch and the negatives do?", VIEWS)}
+           "views": ("What is left if views share their colours, and what without negatives?", VIEWS),
+           "knobs": ("What do the temperature, the batch and the queue do?", KNOBS)}
 
 if __name__ == "__main__":
     record.main("tlutils.experiments.contrast", CHAPTER, PRESETS, run, pretraining.describe)
