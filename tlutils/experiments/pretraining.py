@@ -19,7 +19,7 @@ class Config:
 
     world: str = "glyphs"                                  # or "photographs": CIFAR-100
     n_pool: int = 8000                                     # images without labels, of all classes
-    n_classes: int = 24                                    # of the target: capital letters
+    n_classes: int = 24                                    # of the target: Latin letters
     n_other: int = 36                                      # further classes of the pool: Greek and Cyrillic
     n_labelled: int = 100                                  # labelled images of each target class
     n_test: int = 2400
