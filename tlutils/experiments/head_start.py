@@ -30,7 +30,7 @@ class Config:
     batch_size: int = 32
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     try_rates: bool = False                                           # run all of them, to choose
-    chosen: tuple[tuple[str, str, tuple[float, ...]], ...] = ()       # (start, target, one rate for each size)
+    chosen: tuple[tuple[str, str, int, float], ...] = ()              # (start, target, labels per class, rate)
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,8 @@ def trunk_and_ends(model: nn.Sequential, x: Tensor, y: Tensor, budgets: Sequence
 
 def chosen_rate(config: Config, how: str, name: str, size: int) -> float:
     """Return the learning rate that config names for a start, a target and labels per class, or the middle of rates."""
-    table = {(row_how, row_name): by_size for row_how, row_name, by_size in config.chosen}
-    if (how, name) not in table:
-        return sorted(config.rates)[len(config.rates) // 2]
-    return table[how, name][config.labels_per_class.index(size)]
+    table = {row[:3]: row[3] for row in config.chosen}
+    return table.get((how, name, size), sorted(config.rates)[len(config.rates) // 2])
 
 
 def accuracies(how: str, pretrained: nn.Sequential, sets: Sequence[Tensor], size: int, budgets: Sequence[int],
@@ -179,19 +177,18 @@ def run_sources(config: SourceConfig, seed: int) -> list[dict]:
     return rows
 
 
-def choose_rates(rows: list[dict], config: Config) -> tuple[tuple[str, str, tuple[float, ...]], ...]:
+def choose_rates(rows: list[dict], config: Config) -> tuple[tuple[str, str, int, float], ...]:
     """Return `chosen` for a Config: for each start, target and size the rate with the best mean over seeds and budgets.
 
     Convention: rows come from `run` with try_rates on seeds that serve for nothing else, so that their test images
         are validation images.
     """
-    def score(how, name, size, lr):
-        return np.mean([row["value"] for row in rows if row["metric"] == "accuracy" and row["method"] == how
-                        and (row["target"], row["labels_per_class"], row["lr"]) == (name, size, lr)])
+    def score(*what):
+        return np.mean([row["value"] for row in rows if row["metric"] == "accuracy" and what == (
+            row["method"], row["target"], row["labels_per_class"], row["lr"])])
 
-    return tuple((how, name, tuple(max(config.rates, key=lambda lr, size=size: score(how, name, size, lr))
-                                   for size in config.labels_per_class))
-                 for how in STARTS for name in config.targets)
+    return tuple((how, name, size, max(config.rates, key=lambda lr, what=(how, name, size): score(*what, lr)))
+                 for how in STARTS for name in config.targets for size in config.labels_per_class)
 
 
 def describe(config: Config | SourceConfig) -> dict:
@@ -220,7 +217,13 @@ def _row(method: str, metric: str, value: float, keys: dict) -> dict:
 
 
 RATES = Config(budgets=(100, 400), try_rates=True)
-LAPTOP = Config()
+# for 10, 100 and 1,000 labels per class: the choice of choose_rates in results/05_supervised_pretraining/rates.json
+_CHOSEN = {
+    "scratch": {"letters": (0.003, 0.01, 0.01), "symbols": (0.01, 0.01, 0.003), "smears": (0.001, 0.01, 0.01)},
+    "fine-tune": {"letters": (0.003, 0.003, 0.003), "symbols": (0.003, 0.003, 0.003), "smears": (0.003, 0.01, 0.01)},
+}
+LAPTOP = Config(chosen=tuple((how, name, size, rate) for how, table in _CHOSEN.items() for name, rates in table.items()
+                             for size, rate in zip((10, 100, 1000), rates, strict=True)))
 LIVE = dataclasses.replace(LAPTOP, targets=("letters", "smears"), labels_per_class=(10, 1000),
                            budgets=(50, 100, 200, 400), longest=(400, 400))
 SOURCES = SourceConfig(dataclasses.replace(LAPTOP, labels_per_class=(10,), budgets=(200,), longest=(200,)))
