@@ -217,6 +217,7 @@ def _row(method: str, metric: str, value: float, keys: dict) -> dict:
 
 
 RATES = Config(budgets=(100, 400), try_rates=True)
+HIGH = dataclasses.replace(RATES, rates=(3e-2,))
 # for 10, 100 and 1,000 labels per class: the choice of choose_rates in results/05_supervised_pretraining/rates.json
 _CHOSEN = {
     "scratch": {"letters": (0.003, 0.01, 0.01), "symbols": (0.01, 0.01, 0.003), "smears": (0.001, 0.01, 0.01)},
@@ -228,6 +229,7 @@ LIVE = dataclasses.replace(LAPTOP, targets=("letters", "smears"), labels_per_cla
                            budgets=(50, 100, 200, 400), longest=(400, 400))
 SOURCES = SourceConfig(dataclasses.replace(LAPTOP, labels_per_class=(10,), budgets=(200,), longest=(200,)))
 PRESETS = {"rates": ("Which learning rate suits each start, target and number of labels?", RATES),
+           "rate_above": ("Is there a better learning rate above those?", HIGH),
            "map": ("Where is pretraining a head start, and where does it stay ahead?", LAPTOP),
            "sources": ("What do more classes and more images of the source bring?", SOURCES)}
 
