@@ -25,8 +25,8 @@ class Config:
     letters: few_labels.Config = dataclasses.replace(few_labels.LAPTOP, widths=(12, 16, 24, 24, 32, 32))
     targets: tuple[str, ...] = ("letters", "symbols", "smears")       # from near to far
     labels_per_class: tuple[int, ...] = (10, 100, 1000)
-    budgets: tuple[int, ...] = (50, 100, 200, 400, 800, 1600)         # training steps on the target
-    longest: tuple[int, ...] = (400, 800, 1600)                       # of them, for each size
+    budgets: tuple[int, ...] = (50, 100, 200, 400, 800, 1600, 3200)   # training steps on the target
+    longest: tuple[int, ...] = (400, 800, 3200)                       # of them, for each size
     batch_size: int = 32
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     try_rates: bool = False                                           # run all of them, to choose
@@ -225,12 +225,15 @@ _CHOSEN = {
 }
 LAPTOP = Config(chosen=tuple((how, name, size, rate) for how, table in _CHOSEN.items() for name, rates in table.items()
                              for size, rate in zip((10, 100, 1000), rates, strict=True)))
+LITTLE = dataclasses.replace(LAPTOP, labels_per_class=(10, 100), longest=(400, 800))
+MUCH = dataclasses.replace(LAPTOP, labels_per_class=(1000,), longest=(3200,))
 LIVE = dataclasses.replace(LAPTOP, targets=("letters", "smears"), labels_per_class=(10, 1000),
                            budgets=(50, 100, 200, 400), longest=(400, 400))
 SOURCES = SourceConfig(dataclasses.replace(LAPTOP, labels_per_class=(10,), budgets=(200,), longest=(200,)))
 PRESETS = {"rates": ("Which learning rate suits each start, target and number of labels?", RATES),
            "rate_above": ("Is there a better learning rate above those?", HIGH),
-           "map": ("Where is pretraining a head start, and where does it stay ahead?", LAPTOP),
+           "little_data": ("With 10 and 100 labels per class: a head start, or a lead that stays?", LITTLE),
+           "much_data": ("With 1,000 labels per class: a head start, or a lead that stays?", MUCH),
            "sources": ("What do more classes and more images of the source bring?", SOURCES)}
 
 
