@@ -178,14 +178,16 @@ def run_sources(config: SourceConfig, seed: int) -> list[dict]:
 
 
 def choose_rates(rows: list[dict], config: Config) -> tuple[tuple[str, str, int, float], ...]:
-    """Return `chosen` for a Config: for each start, target and size the rate with the best mean over seeds and budgets.
+    """Return `chosen` for a Config: for each start, target and size the rate that is best at the longest budget tried.
 
-    Convention: rows come from `run` with try_rates on seeds that serve for nothing else, so that their test images
-        are validation images.
+    Convention: the mean over seeds counts; rows come from `run` with try_rates on seeds that serve for nothing else,
+        so that their test images are validation images.
     """
+    longest = max(row["budget"] for row in rows)
+
     def score(*what):
-        return np.mean([row["value"] for row in rows if row["metric"] == "accuracy" and what == (
-            row["method"], row["target"], row["labels_per_class"], row["lr"])])
+        return np.mean([row["value"] for row in rows if row["metric"] == "accuracy" and (*what, longest) == (
+            row["method"], row["target"], row["labels_per_class"], row["lr"], row["budget"])])
 
     return tuple((how, name, size, max(config.rates, key=lambda lr, what=(how, name, size): score(*what, lr)))
                  for how in STARTS for name in config.targets for size in config.labels_per_class)
