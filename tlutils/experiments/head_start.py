@@ -22,7 +22,7 @@ STARTS = ("scratch", "fine-tune")
 class Config:
     """One source network, and targets at several distances, with more and fewer labels, for more and fewer steps."""
 
-    letters: few_labels.Config = dataclasses.replace(few_labels.LAPTOP, widths=(12, 16, 24, 24, 32, 32))
+    letters: few_labels.Config = dataclasses.replace(few_labels.LAPTOP, widths=(12, 16, 24, 24, 32, 32), n_test=4000)
     targets: tuple[str, ...] = ("letters", "symbols", "smears")       # from near to far
     labels_per_class: tuple[int, ...] = (10, 100, 1000)
     budgets: tuple[int, ...] = (50, 100, 200, 400, 800, 1600, 3200)   # training steps on the target
@@ -218,7 +218,8 @@ def _row(method: str, metric: str, value: float, keys: dict) -> dict:
     return {"method": method, **keys, "metric": metric, "value": round(value, 5), "unit": "fraction"}
 
 
-RATES = Config(budgets=(100, 400), try_rates=True)
+_FEWER_TESTS = dataclasses.replace(Config().letters, n_test=1500)
+RATES = Config(letters=_FEWER_TESTS, budgets=(100, 400), try_rates=True)
 HIGH = dataclasses.replace(RATES, rates=(3e-2,))
 # for 10, 100 and 1,000 labels per class: the choice of choose_rates in results/05_supervised_pretraining/rates.json
 _CHOSEN = {
@@ -227,16 +228,14 @@ _CHOSEN = {
 }
 LAPTOP = Config(chosen=tuple((how, name, size, rate) for how, table in _CHOSEN.items() for name, rates in table.items()
                              for size, rate in zip((10, 100, 1000), rates, strict=True)))
-LITTLE = dataclasses.replace(LAPTOP, labels_per_class=(10, 100), longest=(400, 800))
-MUCH = dataclasses.replace(LAPTOP, labels_per_class=(1000,), longest=(3200,))
-LIVE = dataclasses.replace(LAPTOP, targets=("letters", "smears"), labels_per_class=(10, 1000),
+LIVE = dataclasses.replace(LAPTOP, letters=_FEWER_TESTS, targets=("letters", "smears"), labels_per_class=(10, 1000),
                            budgets=(50, 100, 200, 400), longest=(400, 400))
 SOURCES = SourceConfig(dataclasses.replace(LAPTOP, labels_per_class=(10,), budgets=(200,), longest=(200,)))
 PRESETS = {"rates": ("Which learning rate suits each start, target and number of labels?", RATES),
            "rate_above": ("Is there a better learning rate above those?", HIGH),
-           "little_data": ("With 10 and 100 labels per class: a head start, or a lead that stays?", LITTLE),
-           "much_data": ("With 1,000 labels per class: a head start, or a lead that stays?", MUCH),
            "sources": ("What do more classes and more images of the source bring?", SOURCES)}
+PRESETS |= {name: (f"Pretraining for {name}: a head start, or a lead that stays?",
+                   dataclasses.replace(LAPTOP, targets=(name,))) for name in LAPTOP.targets}
 
 
 def any_run(config: Config | SourceConfig, seed: int) -> list[dict]:
