@@ -25,8 +25,8 @@ class Config:
     letters: few_labels.Config = dataclasses.replace(few_labels.LAPTOP, widths=(12, 16, 24, 24, 32, 32), n_test=4000)
     targets: tuple[str, ...] = ("letters", "symbols", "smears")       # from near to far
     labels_per_class: tuple[int, ...] = (10, 100, 1000)
-    budgets: tuple[int, ...] = (50, 100, 200, 400, 800, 1600, 3200)   # training steps on the target
-    longest: tuple[int, ...] = (400, 800, 3200)                       # of them, for each size
+    budgets: tuple[int, ...] = (50, 100, 200, 400, 800, 1600)         # training steps on the target
+    longest: tuple[int, ...] = (200, 800, 1600)                       # of them, for each size
     batch_size: int = 32
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     try_rates: bool = False                                           # run all of them, to choose
@@ -219,7 +219,7 @@ def _row(method: str, metric: str, value: float, keys: dict) -> dict:
 
 
 _FEWER_TESTS = dataclasses.replace(Config().letters, n_test=1500)
-RATES = Config(letters=_FEWER_TESTS, budgets=(100, 400), try_rates=True)
+RATES = Config(letters=_FEWER_TESTS, budgets=(100, 400), longest=(400, 400, 400), try_rates=True)
 HIGH = dataclasses.replace(RATES, rates=(3e-2,))
 # for 10, 100 and 1,000 labels per class: the choice of choose_rates in results/05_supervised_pretraining/rates.json
 _CHOSEN = {
