@@ -87,7 +87,7 @@ def test_rates_are_chosen_by_start_target_and_size():
     assert {row["lr"] for row in rows} == {1e-3, 1e-2}
     for row in rows:
         row["value"] = float((row["method"] == "scratch") == (row["lr"] == 1e-2))
-    chosen = dataclasses.replace(config, chosen=head_start.choose_rates(rows, config))
+    chosen = dataclasses.replace(config, chosen=head_start.choose_rates(rows))
     assert head_start.chosen_rate(chosen, "scratch", "smears", 2) == 1e-2
     assert head_start.chosen_rate(chosen, "fine-tune", "smears", 2) == 1e-3
     assert head_start.chosen_rate(TINY, "scratch", "smears", 2) == 3e-3

@@ -177,20 +177,20 @@ def run_sources(config: SourceConfig, seed: int) -> list[dict]:
     return rows
 
 
-def choose_rates(rows: list[dict], config: Config) -> tuple[tuple[str, str, int, float], ...]:
+def choose_rates(rows: list[dict]) -> tuple[tuple[str, str, int, float], ...]:
     """Return `chosen` for a Config: for each start, target and size the rate that is best at the longest budget tried.
 
     Convention: the mean over seeds counts; rows come from `run` with try_rates on seeds that serve for nothing else,
         so that their test images are validation images.
     """
     longest = max(row["budget"] for row in rows)
-
-    def score(*what):
-        return np.mean([row["value"] for row in rows if row["metric"] == "accuracy" and (*what, longest) == (
-            row["method"], row["target"], row["labels_per_class"], row["lr"], row["budget"])])
-
-    return tuple((how, name, size, max(config.rates, key=lambda lr, what=(how, name, size): score(*what, lr)))
-                 for how in STARTS for name in config.targets for size in config.labels_per_class)
+    tried: dict[tuple, dict[float, list[float]]] = {}
+    for row in rows:
+        if row["metric"] == "accuracy" and row["budget"] == longest:
+            place = tried.setdefault((row["method"], row["target"], row["labels_per_class"]), {})
+            place.setdefault(row["lr"], []).append(row["value"])
+    return tuple((*place, max(by_rate, key=lambda lr, by_rate=by_rate: np.mean(by_rate[lr])))
+                 for place, by_rate in tried.items())
 
 
 def describe(config: Config | SourceConfig) -> dict:
@@ -220,7 +220,7 @@ def _row(method: str, metric: str, value: float, keys: dict) -> dict:
 
 _FEWER_TESTS = dataclasses.replace(Config().letters, n_test=1500)
 RATES = Config(letters=_FEWER_TESTS, budgets=(100, 400), longest=(400, 400, 400), try_rates=True)
-HIGH = dataclasses.replace(RATES, rates=(3e-2,))
+HIGH = dataclasses.replace(RATES, rates=(3e-2,), labels_per_class=(100, 1000), budgets=(400,), longest=(400, 400))
 # for 10, 100 and 1,000 labels per class: the choice of choose_rates in results/05_supervised_pretraining/rates.json
 _CHOSEN = {
     "scratch": {"letters": (0.003, 0.01, 0.01), "symbols": (0.01, 0.01, 0.003), "smears": (0.001, 0.01, 0.01)},
