@@ -4,9 +4,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from tlutils import domain, train
+from tlutils import data, domain, train
 from tlutils.experiments import reversal
 
 TINY = reversal.Config(n_source=200, n_target=150, n_held=50, n_test=60, steps=6, source_steps=4, target_steps=4,
@@ -124,3 +125,31 @@ def test_shares_hold_however_often_the_classes_came():
     labels = np.repeat([0, 1], [3000, 300])
     images, drawn = reversal.drawn(labels.copy(), labels, (1, 3), seed=0)
     assert np.array_equal(images, drawn) and len(drawn) == 3300 and 0.72 < drawn.mean() < 0.78
+
+
+def fake_mnist(monkeypatch, seed=0):
+    rng = np.random.default_rng(seed)
+    images, labels = rng.integers(0, 256, (300, 28, 28), dtype=np.uint8), np.arange(300) % 10
+    made = data.Dataset("mnist", images, labels, images[:40], labels[:40], np.array([str(k) for k in range(10)]))
+    monkeypatch.setattr(data, "load", lambda name, **_: made)
+
+
+def test_the_full_scale_is_mnist_m_and_runs_without_its_photographs(monkeypatch, tmp_path):
+    monkeypatch.setenv("TLUTILS_DATA", str(tmp_path))
+    monkeypatch.delenv("TLUTILS_SCALE", raising=False)
+    assert reversal.live() is reversal.LIVE
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    assert reversal.live() == dataclasses.replace(reversal.MNIST_M, pair="mnist_strips")
+    with pytest.raises(FileNotFoundError, match="BSDS500"):
+        reversal.domains(reversal.MNIST_M, 0)
+    fake_mnist(monkeypatch)
+    small = dataclasses.replace(reversal.live(), n_source=100, n_target=120, n_held=50)
+    both = reversal.domains(small, 0)
+    assert both.x_s.shape == (100, 3, 28, 28) and both.x_t.shape == (120, 3, 28, 28) and len(both.x_test) == 40
+    (tmp_path / "BSDS500" / "images" / "train").mkdir(parents=True)
+    np.savez(tmp_path / "mnist_m_test.npz", images=np.zeros((5, 32, 32, 3), np.uint8), labels=np.arange(5))
+    assert reversal.live() == reversal.MNIST_M
+    for name in ("one", "two"):
+        picture = np.random.default_rng(len(name)).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "BSDS500" / "images" / "train" / f"{name}.jpg")
+    assert len(reversal.domains(dataclasses.replace(small, pair="mnist_m"), 0).x_test) == 5

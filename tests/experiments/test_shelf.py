@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlutils import train, transferability, zoo
+from tlutils import data, train, transferability, zoo
 from tlutils.experiments import shelf
 
 TINY = dataclasses.replace(shelf.MODELS, checkpoints=("letters60", "letters60-rotation"), n_classes=3,
@@ -22,7 +22,7 @@ def test_targets_are_repeatable_and_their_test_images_are_new(name, kind):
 
 
 def test_another_target_is_refused():
-    with pytest.raises(ValueError, match="target must be letters, symbols, angle or gratings, got 'cats'"):
+    with pytest.raises(ValueError, match="target must be letters, symbols, angle, gratings or cifar100, got 'cats'"):
         shelf.target("cats", TINY, 0)
 
 
@@ -64,3 +64,19 @@ def test_layers_are_candidates_too():
     rows = shelf.run(config, seed=0)
     assert {(r["layer"], r["width"]) for r in rows} == {(2, 216), (7, 64)}
     assert {r["metric"] for r in rows if r["method"] == "probe"} == {"accuracy"}
+
+
+def test_the_full_scale_puts_the_whole_shelf_on_photographs(monkeypatch):
+    monkeypatch.delenv("TLUTILS_SCALE", raising=False)
+    assert shelf.live() is shelf.LIVE
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    full = shelf.live()
+    assert full.targets[0] == "cifar100" and set(full.checkpoints) == set(zoo.names())
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (600, 32, 32, 3), dtype=np.uint8), np.arange(600) % 100
+    made = data.Dataset("cifar100", images, labels, images[:200], labels[:200], np.array([str(k) for k in range(100)]))
+    monkeypatch.setattr(data, "load", lambda name, **_: made)
+    small = dataclasses.replace(full, labels_per_class=3, n_classes=5, n_test=7)
+    x, y, x_test, y_test = shelf.target("cifar100", small, 0)
+    assert x.shape == (15, 1, 24, 24) and sorted(y.tolist()) == sorted(3 * list(range(5))) and len(x_test) == 7
+    assert len(y_test) == 7 and not torch.equal(x, shelf.target("cifar100", small, 1)[0])

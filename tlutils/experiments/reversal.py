@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ CHAPTER = "09_gradient_reversal"
 class Config:
     """A pair of domains, a network, a method; the defaults are the recipe that works."""
 
-    pair: str = "textured"                   # printed digits -> on photographs; or handwriting, mnist_m, reviews
+    pair: str = "textured"                   # printed digits -> photographs; or the name of another pair of domains
     variants: tuple[str, ...] = ()           # names in VARIANTS, each a change of this config
     reverse: tuple[str, ...] = ()            # variants that reverse validation judges, too
     method: str = "dann"                     # or source, coral, mmd, target
@@ -76,7 +77,8 @@ def domains(config: Config, seed: int) -> Domains:
 
     Errors: ValueError for another pair; FileNotFoundError that names what mnist_m needs.
     """
-    makers = {"textured": textured, "handwriting": handwriting, "mnist_m": real_mnist_m, "reviews": two_products}
+    makers = {"textured": textured, "handwriting": handwriting, "reviews": two_products,
+              "mnist_m": real_mnist_m, "mnist_strips": mnist_strips}
     if config.pair not in makers:
         raise ValueError(f"pair must be one of {', '.join(makers)}, got {config.pair!r}")
     (x, y), (x_t, y_t), (x_test, y_test) = makers[config.pair](config, seed)
@@ -107,23 +109,37 @@ def handwriting(config: Config, seed: int):
             (in_colour(real.test_images), real.test_labels)]
 
 
+def published_mnist_m() -> tuple[Path, Path]:
+    """Return where the photographs of BSDS500 and the published test images of MNIST-M are looked for."""
+    return data.data_root() / "BSDS500" / "images" / "train", data.data_root() / "mnist_m_test.npz"
+
+
 def real_mnist_m(config: Config, seed: int):
     """Return MNIST, other MNIST digits on patches of BSDS500, and the published test images of MNIST-M, cut to 28."""
-    root = data.data_root()
-    folder, published = root / "BSDS500" / "images" / "train", root / "mnist_m_test.npz"
+    folder, published = published_mnist_m()
     if not folder.is_dir() or not published.is_file():
         raise FileNotFoundError(f"mnist_m needs the photographs of BSDS500 in {folder} and test images in {published}")
     from PIL import Image
     photos = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(folder.glob("*.jpg"))]
-    mnist = data.load("mnist", download=True)
-    order = np.random.default_rng(seed).permutation(len(mnist.train_images))
-    n = config.n_source + config.n_held
-    own, other = order[:n], order[n:n + config.n_target]
     with np.load(published) as test:
         images, labels = test["images"][:, 2:30, 2:30], test["labels"]
-    mixed = data.mnist_m(mnist.train_images[other], photos, seed)
-    return [(in_colour(mnist.train_images[own]), mnist.train_labels[own]),
-            (in_colour(mixed), mnist.train_labels[other]), (in_colour(images), labels)]
+    return *mnist_halves(config, seed, photos), (in_colour(images), labels)
+
+
+def mnist_strips(config: Config, seed: int):
+    """Return MNIST, other MNIST digits on strips of the two embedded photographs, and test digits on other strips."""
+    mnist = data.load("mnist", download=True)
+    mixed = data.mnist_m(mnist.test_images, data.photo_strips("test"), seed)
+    return *mnist_halves(config, seed, data.photo_strips("train")), (in_colour(mixed), mnist.test_labels)
+
+
+def mnist_halves(config: Config, seed: int, photos: list[np.ndarray]):
+    """Return training digits of MNIST, and others of them on patches of photos, each (x, y)."""
+    mnist = data.load("mnist", download=True)
+    order, n = np.random.default_rng(seed).permutation(len(mnist.train_images)), config.n_source + config.n_held
+    own, other = order[:n], order[n:n + config.n_target]
+    images, labels = data.mnist_m(mnist.train_images[other], photos, seed), mnist.train_labels
+    return [(in_colour(mnist.train_images[own]), labels[own]), (in_colour(images), labels[other])]
 
 
 def two_products(config: Config, seed: int):
@@ -257,6 +273,12 @@ def describe(config: Config) -> dict:
     both = domains(config, 0)
     return {"name": config.pair, "n_source": len(both.x_s), "n_target": len(both.x_t), "n_test": len(both.x_test),
             "sha256": sha256(both.x_s.cpu().numpy(), both.x_t.cpu().numpy(), both.x_test.cpu().numpy())}
+
+
+def live() -> Config:
+    """Return what chapter 9 runs: LIVE, at scale "full" MNIST -> MNIST-M, on embedded photographs if need be."""
+    pair = "mnist_m" if all(path.exists() for path in published_mnist_m()) else "mnist_strips"
+    return dataclasses.replace(MNIST_M, pair=pair) if env.scale() == "full" else LIVE
 
 
 LIVE = Config(variants=("source", "dann", "target"))

@@ -35,14 +35,23 @@ def target(name: str, config: Config, seed: int) -> tuple[Tensor, Tensor, Tensor
     """Return (x, y, x_test, y_test) of a target that no checkpoint has seen.
 
     Convention: "letters" and "symbols" are classes drawn from the reserved characters; "angle" is how far ten reserved
-        letters are turned, in units of 0.3 rad, a number and no class; "gratings" are ten kinds of stripes.
+        letters are turned, in units of 0.3 rad, a number and no class; "gratings" are ten kinds of stripes; "cifar100"
+        are classes of CIFAR-100, drawn by the seed, in grey and at 24 pixels.
     Errors: ValueError for another name.
     """
-    if name not in ("letters", "symbols", "angle", "gratings"):
-        raise ValueError(f"target must be letters, symbols, angle or gratings, got {name!r}")
+    if name not in ("letters", "symbols", "angle", "gratings", "cifar100"):
+        raise ValueError(f"target must be letters, symbols, angle, gratings or cifar100, got {name!r}")
     if name == "gratings":
         splits = [gratings(10 * config.labels_per_class, seed=1000 + seed), gratings(config.n_test, seed=2000 + seed)]
         return (*few_labels.tensors(*splits[0]), *few_labels.tensors(*splits[1]))
+    if name == "cifar100":
+        real = data.load("cifar100", download=True)
+        chosen = np.random.default_rng(seed).permutation(100)[: config.n_classes]
+        images, labels = data.select_classes(real.train_images, real.train_labels, chosen)
+        keep = data.subset_per_class(labels, config.labels_per_class, seed)
+        tests = (part[: config.n_test] for part in data.select_classes(real.test_images, real.test_labels, chosen))
+        (x, y), (x_test, y_test) = few_labels.tensors(images[keep], labels[keep]), few_labels.tensors(*tests)
+        return in_grey(x), y, in_grey(x_test), y_test
     pool = reserved("symbols" if name == "symbols" else "letters")
     n_classes = 10 if name == "angle" else config.n_classes
     chosen = [str(c) for c in np.random.default_rng(seed).permutation(pool)[:n_classes]]
@@ -52,6 +61,11 @@ def target(name: str, config: Config, seed: int) -> tuple[Tensor, Tensor, Tensor
         values = (drawn["rotation"] / 0.3).astype(np.float32) if name == "angle" else labels
         parts += few_labels.tensors(images, values)
     return tuple(parts)
+
+
+def in_grey(x: Tensor) -> Tensor:
+    """Return colour images (n, 3, h, w) as what the shelf can read: the mean of the colours, 24 x 24 pixels."""
+    return F.interpolate(x.mean(1, keepdim=True), 24, mode="bilinear", align_corners=False)
 
 
 def fine_tune(model: nn.Sequential, x: Tensor, y: Tensor, config: Config, seed: int) -> nn.Sequential:
@@ -164,12 +178,18 @@ def describe(config: Config) -> dict:
             "checkpoints": {name: zoo.card(name)["sha256"][:16] for name in names}}
 
 
+def live() -> Config:
+    """Return what chapter 12 runs: LIVE, at scale "full" the whole shelf on photographs, with more images and steps."""
+    return FULL_LIVE if env.scale() == "full" else LIVE
+
+
 MODELS = Config()
 LAYERS = Config(choose="layer", checkpoints=("letters60", "symbols40", "letters60-rotation"),
                 targets=("letters", "symbols", "gratings"))
 CHEAP = ("letters60", "letters60-wide", "letters60-short", "letters60-clean", "letters60-rotation", "letters10",
          "latin", "symbols40", "symbols40-wide", "digits", "gratings", "random")
 LIVE = Config(checkpoints=CHEAP, targets=("letters", "angle"))
+FULL_LIVE = Config(targets=("cifar100", "angle"), labels_per_class=400, steps=1500, checkpoints=tuple(zoo.names()))
 PRESETS = {"models": ("Which of 17 pretrained networks should be fine-tuned? Scores against the truth.", MODELS),
            "layers": ("Which layer should a probe read? Scores against the truth.", LAYERS)}
 

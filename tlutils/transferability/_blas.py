@@ -39,7 +39,7 @@ def eigen_components(gram: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Callable[
     if gram.device.type != "cpu" or len(gram) < 3:
         s, v = torch.linalg.eigh(gram)
         return s, v.T @ p, lambda c: v @ c
-    a, diagonal, beside, tau, _ = lapack.dsytrd(gram.numpy().T, lower=1)
+    a, diagonal, beside, tau, _ = lapack.dsytrd(gram.numpy().T, lower=1, lwork=64 * len(gram))
     s, v = eigh_tridiagonal(diagonal, beside)
 
     def turned(c: np.ndarray, transposed: str) -> np.ndarray:

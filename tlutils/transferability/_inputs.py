@@ -47,6 +47,12 @@ class Rows:
         """Rows in a block."""
         return max(256, BLOCK // self.d)
 
+    @property
+    def whole(self) -> int | None:
+        """All rows, where they can be read as they lie; else None."""
+        plain = isinstance(self.x, np.ndarray) and self.x.dtype == np.float64 and self.x.flags.c_contiguous
+        return self.n if plain else None
+
     def argmax(self) -> np.ndarray:
         """Return the column of the largest entry of each row, (n,)."""
         return self.x.argmax(1).cpu().numpy() if isinstance(self.x, Tensor) else self.x.argmax(1)

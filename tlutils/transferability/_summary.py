@@ -42,7 +42,7 @@ def summarise(rows: Rows, codes: np.ndarray, counts: np.ndarray, *, shift: Tenso
     first = rows.take(slice(0, 1))[0]
     scatter, sums = first.new_zeros(rows.d, rows.d), first.new_zeros(len(counts), rows.d)
     fourth = 0.0
-    for part, z in rows.blocks():
+    for part, z in rows.blocks(rows.whole if origin is None else None):
         z = z if origin is None else z - origin
         add_gram(scatter, z)
         sums += class_sums(codes[part], z, len(counts))

@@ -1,0 +1,83 @@
+"""Contrast: gradients flow past the queue, no label is touched, and each variant changes what it names."""
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tlutils.experiments import contrast, pretraining
+
+TINY = contrast.Config(n_pool=240, n_classes=4, n_other=6, n_labelled=8, n_test=40, steps=3, views_per_step=32, dim=8,
+                       widths=(4, 8, 8), n_features=16, labels_per_class=(5, 8), tune_steps=2, tune_batch=8, queue=64,
+                       methods=("random", "SimCLR", "MoCo"), tuned=("random",), long_scratch=2)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return pretraining.pool(TINY, 0)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("name", [name for name in contrast.METHODS if name != "random"])
+def test_no_label_of_the_target_is_touched_and_all_learn(images, name):
+    here = dataclasses.replace(TINY, **{k: v for k, v in contrast.METHODS[name].items() if k != "steps"})
+    poisoned = dataclasses.replace(images, y_labelled=images.y_labelled * 0 - 7, y_test=images.y_test * 0 - 7)
+    found = [contrast.pretrained(here, one, 0) for one in (images, poisoned)]
+    assert found[0][2] == found[1][2] and len(found[0][2]) == 3
+    assert torch.equal(weights(found[0][0]), weights(found[1][0]))
+    assert not torch.equal(weights(found[0][0]), weights(pretraining.random_encoder(here, 0)))
+
+
+def test_moco_reads_the_queue_before_it_writes_and_follows_slowly(images):
+    torch.manual_seed(0)
+    model = nn.Sequential(*contrast.encoder_and_projection(TINY))
+    loss = contrast.MoCoLoss(model, TINY, len(images.x))
+    before = loss.queue.keys.clone()
+    value = loss(model.train(), (pretraining.two_views(images.x[:16], torch.Generator(images.x.device), TINY), None))
+    value.backward()                                            # would raise if push had written into the graph
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    assert not torch.equal(loss.queue.keys[:32], before[:32]) and torch.equal(loss.queue.keys[32:], before[32:])
+    assert not any(p.requires_grad for p in loss.slow.parameters())
+
+
+def test_pull_only_is_satisfied_by_a_constant(images):
+    constant = nn.Linear(4, 3)
+    nn.init.zeros_(constant.weight)
+    batch = ((torch.randn(6, 4), torch.randn(6, 4)), None)
+    assert contrast.pull_loss(constant, batch).item() == pytest.approx(0, abs=1e-6)
+    assert contrast.simclr_loss(constant, batch, tau=0.2).item() == pytest.approx(math.log(11), abs=1e-5)
+
+
+def test_spread_of_one_direction_and_of_all():
+    assert contrast.spread(torch.ones(50, 8)) == pytest.approx(0, abs=1e-6)
+    assert contrast.spread(torch.randn(5000, 8)) == pytest.approx(1, abs=0.02)
+
+
+def test_tint_names_the_largest_channel():
+    x = torch.zeros(3, 3, 4, 4)
+    x[0, 2], x[1, 0], x[2, 1] = 1, 1, 1
+    assert contrast.tint(x).tolist() == [2, 0, 1]
+
+
+def test_run_gives_every_number_of_every_method():
+    rows = contrast.run(TINY, 0)
+    keys = {(row["method"], row["metric"], row["reader"], row["labels_per_class"]) for row in rows}
+    assert len(keys) == len(rows) and all(math.isfinite(row["value"]) for row in rows)
+    assert ("random", "accuracy", "scratch, long", 5) in keys and ("SimCLR", "accuracy", "probe z", 8) in keys
+    assert ("MoCo", "spread of z", "", 0) in keys and ("MoCo", "loss", "", 0) in keys
+    assert ("random", "accuracy", "probe z", 8) not in keys
+    assert not [key for key in keys if key[0] == "SimCLR" and key[2] == "fine-tune"]
+
+
+def test_another_kind_is_named(images):
+    with pytest.raises(ValueError, match="'magic'"):
+        contrast.pretrained(dataclasses.replace(TINY, kind="magic"), images, 0)
+
+
+def test_a_larger_scale(monkeypatch):
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    assert contrast.live().world == "photographs" and contrast.live().tau == contrast.LIVE.tau
