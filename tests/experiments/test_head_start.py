@@ -1,0 +1,118 @@
+"""Pretrained and scratch on one clock: each end is a run of its own, the two starts share all but the body."""
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tlutils import models, train
+from tlutils.experiments import few_labels, head_start
+
+TINY = head_start.Config(
+    letters=few_labels.Config(n_source_classes=4, n_source=80, source_steps=4, n_test=30, widths=(4,) * 6),
+    labels_per_class=(2,), budgets=(5, 10), longest=(10,), batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def source():
+    return few_labels.source(TINY.letters, seed=0)
+
+
+@pytest.fixture(scope="module")
+def smears(source):
+    return head_start.target("smears", TINY, 0, source[1])
+
+
+def weights(model, blocks=slice(None)):
+    return torch.cat([value.flatten().float() for value in model[blocks].state_dict().values()])
+
+
+def test_an_end_is_the_run_that_was_planned_for_its_budget_alone(smears):
+    x, y, *_ = smears
+    nets = [models.conv8(6, widths=(4,) * 6) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    ends = head_start.trunk_and_ends(nets[0], x, y, (30, 60), 3e-3, 8, seed=0)
+    optimizer = torch.optim.AdamW(nets[1].parameters(), weight_decay=0.01)
+    for t, (xb, yb) in enumerate(train.batches(x, y, 8, 60, seed=0)):
+        optimizer.param_groups[0]["lr"] = 3e-3 * head_start.plan(t, 60)
+        optimizer.zero_grad()
+        F.cross_entropy(nets[1].train()(xb), yb).backward()
+        optimizer.step()
+    torch.testing.assert_close(weights(ends[60]), weights(nets[1]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(weights(ends[30]), weights(ends[60]))
+
+
+def test_the_plan_rises_once_and_falls_once():
+    rates = [head_start.plan(t, 200) for t in range(200)]
+    assert max(rates) == 1 and rates[0] == 0.05 and rates[-1] == pytest.approx(0.025)
+    turns = np.sign([b - a for a, b in pairwise(rates)])
+    assert [sign for sign, after in pairwise([*turns, 2]) if sign != after] == [1, 0, -1]
+
+
+def test_the_two_starts_share_the_head_and_scratch_owes_nothing_to_the_source(source):
+    scratch, tuned = (head_start.start(how, source[0], 6, TINY, seed=3) for how in head_start.STARTS)
+    assert torch.equal(weights(scratch, slice(7, 8)), weights(tuned, slice(7, 8)))
+    assert torch.equal(weights(tuned, slice(0, 7)), weights(source[0], slice(0, 7)))
+    other = head_start.start("scratch", models.conv8(4), 6, TINY, seed=3)
+    assert torch.equal(weights(scratch), weights(other))
+
+
+@pytest.mark.parametrize("name, k", [("letters", 10), ("symbols", 10), ("smears", 6)])
+def test_targets_are_balanced_and_fit_the_network(source, name, k):
+    x, y, x_test, _ = head_start.target(name, TINY, 0, source[1])
+    assert x.shape[1:] == x_test.shape[1:] == (1, 24, 24)
+    assert torch.bincount(y).tolist() == [2] * k
+
+
+def test_test_labels_do_not_reach_training(source, smears):
+    x, y, x_test, y_test = smears
+    scores = [head_start.accuracies("fine-tune", source[0], (x, y, x_test, labels), 2, [10], 3e-3, TINY, 0)[10]
+              for labels in (y_test, 5 - y_test)]
+    assert scores[0][1] == scores[1][1]                     # training accuracy
+
+
+def test_a_run_has_a_row_for_every_cell_and_stops_at_the_longest_budget():
+    config = dataclasses.replace(TINY, targets=("smears",), labels_per_class=(2, 4), longest=(5, 10))
+    rows = head_start.run(config, seed=1)
+    cells = {(row["method"], row["labels_per_class"], row["budget"]) for row in rows}
+    assert cells == {(how, *cell) for how in head_start.STARTS for cell in ((2, 5), (4, 5), (4, 10))}
+    assert len(rows) == 2 * len(cells) and all(0 <= row["value"] <= 1 for row in rows)
+
+
+def test_rates_are_chosen_by_start_target_and_size():
+    config = dataclasses.replace(TINY, targets=("smears",), rates=(1e-3, 1e-2), try_rates=True)
+    rows = head_start.run(config, seed=1)
+    assert {row["lr"] for row in rows} == {1e-3, 1e-2}
+    for row in rows:
+        row["value"] = float((row["method"] == "scratch") == (row["lr"] == 1e-2))
+    chosen = dataclasses.replace(config, chosen=head_start.choose_rates(rows))
+    assert head_start.chosen_rate(chosen, "scratch", "smears", 2) == 1e-2
+    assert head_start.chosen_rate(chosen, "fine-tune", "smears", 2) == 1e-3
+    assert head_start.chosen_rate(TINY, "scratch", "smears", 2) == 3e-3
+
+
+def test_sources_share_their_targets():
+    base = dataclasses.replace(TINY, targets=("letters",), budgets=(5,), longest=(5,))
+    rows = head_start.run_sources(head_start.SourceConfig(base, sources=((2, 40), (4, 40), (4, 80))), seed=0)
+    trained = [(how, *source) for source in ((2, 40), (4, 40), (4, 80)) for how in ("fine-tune", "probe")]
+    assert [(row["method"], row["classes"], row["images"]) for row in rows] == [*trained, ("scratch", 0, 0)]
+
+
+def test_the_larger_scale_is_longer_and_photographic(monkeypatch):
+    assert head_start.at_scale(TINY) is TINY
+    monkeypatch.setenv("TLUTILS_SCALE", "full")
+    config = head_start.at_scale(TINY)
+    assert config.letters.world == "photographs" and config.budgets == (40, 80) and config.longest == (80,)
+    assert head_start.target("smears", config, 0, None)[0].shape[1:] == (3, 32, 32)
+
+
+def test_guards(source):
+    with pytest.raises(ValueError, match="target must be .* got 'faces'"):
+        head_start.target("faces", TINY, 0, source[1])
+    with pytest.raises(ValueError, match="how must be .* got 'gently'"):
+        head_start.start("gently", source[0], 6, TINY, 0)
+    for budgets in ((), (10, 5), (2, 10)):
+        with pytest.raises(ValueError, match="budgets must be rising"):
+            head_start.trunk_and_ends(source[0], torch.zeros(2, 1, 24, 24), torch.tensor([0, 1]), budgets, 1e-3, 2, 0)
