@@ -51,9 +51,13 @@ def _cropped(x: Tensor, generator: torch.Generator, area, rotate: float, flip: f
     wide, high = share.sqrt() * ratio, share.sqrt() / ratio
     right, down = (2 * right - 1) * (1 - wide), (2 * down - 1) * (1 - high)
     angle, sign = rotate * (2 * turn - 1), torch.where(mirror < flip, -1.0, 1.0)
-    theta = torch.stack([torch.stack([sign * wide * angle.cos(), -high * angle.sin(), right], 1),
-                         torch.stack([sign * wide * angle.sin(), high * angle.cos(), down], 1)], 1)      # (n, 2, 3)
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    across = sign * wide * torch.stack([angle.cos(), angle.sin()])                      # (2, n): the crop's lower edge
+    along = high * torch.stack([-angle.sin(), angle.cos()])                             # (2, n): its right-hand edge
+    grid = x.new_empty(len(x), *x.shape[2:], 2)                          # the places in x, both of -1..1, to read from
+    u, v = (((2 * torch.arange(side, device=x.device) + 1) / side - 1) for side in (x.shape[3], x.shape[2]))
+    for k, middle in enumerate((right, down)):
+        columns, rows = across[k, :, None] * u + middle[:, None], along[k, :, None] * v
+        torch.add(columns[:, None], rows[..., None], out=grid[..., k])
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -70,12 +74,14 @@ def _discoloured(x: Tensor, generator: torch.Generator, colour: float, mix: floa
     colours = (gone * to_grey + (1 - gone) * eye) @ hue @ colours                       # (n, c, c)
     if mix:
         colours = colours + mix * torch.randn(n, c, c, generator=generator, device=x.device)
-    level = (x * 0.25 + 0.5).flatten(2) * bright                                        # (n, c, h w)
-    middle = (to_grey @ level).mean(2, keepdim=True)                                    # (n, c, 1)
-    level = colours @ (middle + contrast * (level - middle))
+    # All of it is linear in the levels x / 4 + 1/2, so one product with a matrix does it, and the mean of each colour
+    # tells how bright the grey is that contrast keeps.
+    pixels = x.flatten(2)                                                               # (n, c, h w)
+    grey_level = to_grey @ (pixels.mean(2, keepdim=True) * 0.25 + 0.5) * bright         # (n, c, 1)
+    offset = colours @ ((1 - contrast) * grey_level + contrast * bright * 0.5)
     if mix:
-        level = level + mix * (torch.rand(n, c, 1, generator=generator, device=x.device) - 0.5)
-    return ((level.clamp(0, 1) - 0.5) / 0.25).view_as(x)
+        offset = offset + mix * (torch.rand(n, c, 1, generator=generator, device=x.device) - 0.5)
+    return torch.baddbmm(4 * offset - 2, contrast * bright * colours, pixels).clamp_(-2, 2).view_as(x)
 
 
 def turned(angle: Tensor) -> Tensor:
@@ -90,7 +96,12 @@ def _blurred(x: Tensor, generator: torch.Generator, blur: float) -> Tensor:
     reach = max(1, min(h, w) // 20)                                                 # a kernel of a tenth of the side
     offsets = torch.arange(-reach, reach + 1, device=x.device)
     kernel = torch.exp(-0.5 * (offsets / (0.1 + 1.9 * sigma[:, None])) ** 2)
-    kernel = torch.where(chance[:, None] < blur, kernel / kernel.sum(1, keepdim=True), (offsets == 0).float())
-    padded = F.pad(x, (reach,) * 4, mode="reflect")
-    rows = sum(kernel[:, i, None, None, None] * padded[:, :, i:i + h] for i in range(2 * reach + 1))
-    return sum(kernel[:, i, None, None, None] * rows[..., i:i + w] for i in range(2 * reach + 1))
+    kernel = (kernel / kernel.sum(1, keepdim=True))[:, :, None, None, None]             # (n, 2 reach + 1, 1, 1, 1)
+    chosen = (chance < blur).nonzero()[:, 0]
+    kernel, part = kernel[chosen], F.pad(x[chosen], (reach,) * 4, mode="reflect")
+    for axis, side in ((2, h), (3, w)):
+        out = kernel[:, 0] * part.narrow(axis, 0, side)
+        for i in range(1, 2 * reach + 1):
+            out.addcmul_(part.narrow(axis, i, side), kernel[:, i])
+        part = out
+    return x.index_copy_(0, chosen, part)
