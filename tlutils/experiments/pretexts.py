@@ -13,13 +13,15 @@ from tlutils.experiments import pretraining, record
 
 CHAPTER = "06_filling_in_and_pretexts"
 QUESTIONS = ("class", "ink", "turn")
-METHODS = ("random", "supervised", "rotation", "rotation, colours kept", "pair", "pair, colours kept", "imputation")
+METHODS = ("random", "supervised", "rotation", "rotation, colours kept", "pair", "imputation")
 
 
 @dataclass(frozen=True)
 class Config(pretraining.Config):
     """The shared pool, encoder and views; and what is hidden, how large a piece is, how much a probe may read."""
 
+    steps: int = 400
+    views_per_step: int = 128
     ratio: float = 0.5                                            # share of hidden patches
     patch: int = 4                                                # side of a hidden patch, in pixels
     piece: int = 10                                               # side of a piece of the pair, at most half the image
