@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -177,8 +178,9 @@ def probed(f: nn.Sequential, asked: dict, seed: int) -> dict[tuple[str, str], fl
     for name, (x, y, x_test, y_test) in asked.items():
         z, z_test = layers(f, x), layers(f, x_test)
         for layer in z:
-            found[name, layer] = selfsup.linear_probe(z[layer], y, z_test[layer], y_test, strengths=STRENGTHS,
-                                                      seed=seed)["accuracy"]
+            with threadpool_limits(1):                             # many small fits: threads would wait for each other
+                found[name, layer] = selfsup.linear_probe(z[layer], y, z_test[layer], y_test, strengths=STRENGTHS,
+                                                          seed=seed)["accuracy"]
     return found
 
 
