@@ -231,7 +231,8 @@ class Evidence(Generated):
         checked = re.findall(r"^holds: (.*)$", "\n".join(outputs(root / name, "text")), re.M)
         link = f"[chapter {int(number)}]({up}{name}#claims)"
         if record:
-            files = sorted(root.glob(f"results/[0-9][0-9]_*/{record[0]}.json"))
+            files = (sorted(root.glob(f"results/{number}_*/{record[0]}.json"))  # the chapter's own run before another's
+                     or sorted(root.glob(f"results/[0-9][0-9]_*/{record[0]}.json")))
             if len(files) != 1:
                 raise self.error(f"results/ holds {len(files)} recorded runs named {record[0]!r}")
             address = f"{self.config.html_theme_options['repository_url']}/blob/" \
