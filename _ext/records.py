@@ -211,6 +211,15 @@ class LivingFigure(Generated):
         return [figure]
 
 
+def recorded_run(root, number, name):
+    """Return the path of the recorded run `name`: the chapter's own, else the only one that any chapter has."""
+    own, all_of_them = (sorted(root.glob(f"results/{of}_*/{name}.json")) for of in (number, "[0-9][0-9]"))
+    files = own or all_of_them
+    if len(files) != 1:
+        raise ValueError(f"results/ holds {len(files)} recorded runs named {name!r}")
+    return files[0]
+
+
 class Evidence(Generated):
     """Claims that a chapter has checked, word by word as its output says: `{evidence} 03 labels_per_class`.
 
@@ -231,12 +240,12 @@ class Evidence(Generated):
         checked = re.findall(r"^holds: (.*)$", "\n".join(outputs(root / name, "text")), re.M)
         link = f"[chapter {int(number)}]({up}{name}#claims)"
         if record:
-            files = (sorted(root.glob(f"results/{number}_*/{record[0]}.json"))  # the chapter's own run before another's
-                     or sorted(root.glob(f"results/[0-9][0-9]_*/{record[0]}.json")))
-            if len(files) != 1:
-                raise self.error(f"results/ holds {len(files)} recorded runs named {record[0]!r}")
+            try:
+                file = recorded_run(root, number, record[0])
+            except ValueError as error:
+                raise self.error(str(error)) from None
             address = f"{self.config.html_theme_options['repository_url']}/blob/" \
-                      f"{self.config.html_theme_options['repository_branch']}/{files[0].relative_to(root).as_posix()}"
+                      f"{self.config.html_theme_options['repository_branch']}/{file.relative_to(root).as_posix()}"
             link += f", [{record[0]}]({address})"
         lines = []
         for beginning in filter(str.strip, self.content):

@@ -111,6 +111,18 @@ def test_a_new_chapter_appears_in_the_map_with_what_it_needs(small_book):
     assert "[1](../chapters/01_what_is_transfer_learning.ipynb), [2](" in text.splitlines()[-1]
 
 
+def test_evidence_reads_the_chapters_own_run_before_anothers(tmp_path):
+    for name in ("06_one/layers", "12_two/layers", "12_two/shelf"):
+        path = tmp_path / "results" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for number, name, folder in (("06", "layers", "06_one"), ("12", "layers", "12_two"), ("06", "shelf", "12_two")):
+        assert records.recorded_run(tmp_path, number, name).parent.name == folder
+    for number, name in (("01", "layers"), ("06", "missing")):
+        with pytest.raises(ValueError, match=f"recorded runs named '{name}'"):
+            records.recorded_run(tmp_path, number, name)
+
+
 def test_needs_name_earlier_chapters_that_exist():
     needs = yaml.safe_load((ROOT / "chapters" / "needs.yml").read_text(encoding="utf-8"))
     have = {path.name[:2] for path in chapter.paths()}
