@@ -178,7 +178,7 @@ def live() -> Config:
 
 
 LAPTOP = Config()
-LIVE = dataclasses.replace(LAPTOP, labels_per_class=(20, 100), steps=450)
+LIVE = dataclasses.replace(LAPTOP, labels_per_class=(100,), steps=450)
 KINDS = dataclasses.replace(LAPTOP, methods=("random", "SimCLR", "MoCo", "rotation", "supervised"), long_scratch=2,
                             tuned=("random", "SimCLR", "rotation", "supervised"))
 VIEWS = dataclasses.replace(LAPTOP, labels_per_class=(20, 100), methods=("crop only", "jitter", "pull only"))
