@@ -41,11 +41,7 @@ def target(name: str, config: Config, seed: int) -> tuple[Tensor, Tensor, Tensor
     Errors: ValueError for another name; FileNotFoundError that tells where ants and bees come from.
     """
     if name == "cifar100":
-        real = data.load("cifar100", download=True)
-        chosen = np.random.default_rng(seed).permutation(100)[: config.n_classes]
-        images, labels = data.select_classes(real.train_images, real.train_labels, chosen)
-        keep = data.subset_per_class(labels, config.labels_per_class, seed)
-        splits = [(images[keep], labels[keep]), data.select_classes(real.test_images, real.test_labels, chosen)]
+        splits = cifar100_classes(config.n_classes, config.labels_per_class, seed)
     elif name == "ants and bees":
         photos = photographs.photographs(config.side)
         keep = data.subset_per_class(photos.train_labels, 120, seed)
@@ -54,6 +50,15 @@ def target(name: str, config: Config, seed: int) -> tuple[Tensor, Tensor, Tensor
         raise ValueError(f"target must be cifar100 or ants and bees, got {name!r}")
     (x, y), (x_test, y_test) = (few_labels.tensors(*split) for split in splits)
     return resized(x, config.side), y, resized(x_test, config.side), y_test
+
+
+def cifar100_classes(n_classes: int, labels_per_class: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return classes of CIFAR-100 drawn by the seed: labels_per_class training images of each, and all test images."""
+    real = data.load("cifar100", download=True)
+    chosen = np.random.default_rng(seed).permutation(100)[:n_classes]
+    images, labels = data.select_classes(real.train_images, real.train_labels, chosen)
+    keep = data.subset_per_class(labels, labels_per_class, seed)
+    return [(images[keep], labels[keep]), data.select_classes(real.test_images, real.test_labels, chosen)]
 
 
 def resized(x: Tensor, side: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tlutils import data, env, surgery, train, transferability, zoo
 from tlutils.data.textures import gratings
-from tlutils.experiments import few_labels, record
+from tlutils.experiments import few_labels, photo_shelf, record
 from tlutils.experiments.shelf_training import reserved
 
 CHAPTER = "12_transrate"
@@ -45,13 +45,9 @@ def target(name: str, config: Config, seed: int) -> tuple[Tensor, Tensor, Tensor
         splits = [gratings(10 * config.labels_per_class, seed=1000 + seed), gratings(config.n_test, seed=2000 + seed)]
         return (*few_labels.tensors(*splits[0]), *few_labels.tensors(*splits[1]))
     if name == "cifar100":
-        real = data.load("cifar100", download=True)
-        chosen = np.random.default_rng(seed).permutation(100)[: config.n_classes]
-        images, labels = data.select_classes(real.train_images, real.train_labels, chosen)
-        keep = data.subset_per_class(labels, config.labels_per_class, seed)
-        tests = (part[: config.n_test] for part in data.select_classes(real.test_images, real.test_labels, chosen))
-        (x, y), (x_test, y_test) = few_labels.tensors(images[keep], labels[keep]), few_labels.tensors(*tests)
-        return in_grey(x), y, in_grey(x_test), y_test
+        train_split, test_split = photo_shelf.cifar100_classes(config.n_classes, config.labels_per_class, seed)
+        (x, y), (x_test, y_test) = few_labels.tensors(*train_split), few_labels.tensors(*test_split)
+        return in_grey(x), y, in_grey(x_test)[: config.n_test], y_test[: config.n_test]
     pool = reserved("symbols" if name == "symbols" else "letters")
     n_classes = 10 if name == "angle" else config.n_classes
     chosen = [str(c) for c in np.random.default_rng(seed).permutation(pool)[:n_classes]]
