@@ -55,6 +55,15 @@ def test_strength_is_chosen_where_it_matters():
     assert linear_probe(np.concatenate([x, noise], 1), y, np.zeros((3, 305)), np.arange(3))["C"] < 1
 
 
+def test_strength_is_not_chosen_on_the_images_that_were_fitted():
+    """On those a weak penalty is best, always; here it memorises, and the held-out fifth says so."""
+    x, y = blobs(240, 13, apart=1.0)
+    wide = np.concatenate([x, np.random.default_rng(1).standard_normal((240, 120))], 1)
+    by_strength = [linear_probe(wide, y, wide, y, strengths=(C,))["accuracy"] for C in (0.001, 1.0)]
+    assert by_strength[1] > by_strength[0] + 0.05
+    assert linear_probe(wide, y, wide, y)["C"] < 1.0
+
+
 def test_knn_is_the_transcription():
     x, y = blobs(30, 10, apart=1.0)
     t, right = blobs(20, 11, apart=1.0)
