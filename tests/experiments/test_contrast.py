@@ -22,7 +22,7 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-@pytest.mark.parametrize("name", [name for name in contrast.METHODS if name != "random"])
+@pytest.mark.parametrize("name", [name for name in contrast.METHODS if not name.startswith("random")])
 def test_no_label_of_the_target_is_touched_and_all_learn(images, name):
     here = dataclasses.replace(TINY, **{k: v for k, v in contrast.METHODS[name].items() if k != "steps"})
     poisoned = dataclasses.replace(images, y_labelled=images.y_labelled * 0 - 7, y_test=images.y_test * 0 - 7)
@@ -71,6 +71,29 @@ def test_run_gives_every_number_of_every_method():
     assert ("MoCo", "spread of z", "", 0) in keys and ("MoCo", "loss", "", 0) in keys
     assert ("random", "accuracy", "probe z", 8) not in keys
     assert not [key for key in keys if key[0] == "SimCLR" and key[2] == "fine-tune"]
+
+
+def test_repainted_pictures_have_no_colour_and_even_ones_no_brightness(images):
+    assert contrast.repainted(images, "colour") is images
+    for paint in ("grey", "even"):
+        done = contrast.repainted(images, paint)
+        for x in (done.x, done.x_labelled, done.x_test):
+            assert torch.equal(x[:, 0], x[:, 1]) and torch.equal(x[:, 0], x[:, 2])
+    torch.testing.assert_close(done.x.mean((2, 3)), torch.zeros_like(done.x[:, :, 0, 0]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(done.x.std((2, 3)), torch.full_like(done.x[:, :, 0, 0], 0.8))
+    with pytest.raises(ValueError, match="'sepia'"):
+        contrast.repainted(images, "sepia")
+
+
+def test_controls_judge_pictures_in_their_own_paint_and_fine_tune_on_views(images):
+    methods = ("random in views", "random, grey", "crop only, even")
+    rows = contrast.run(dataclasses.replace(TINY, methods=methods, tuned=("random in views",)), 0)
+    readers = {(row["method"], row["reader"]) for row in rows}
+    assert ("random in views", "fine-tune") in readers and ("random, grey", "fine-tune") not in readers
+    assert ("random, grey", "probe") in readers and ("random, grey", "tint h") not in readers
+    f = pretraining.random_encoder(TINY, 0)
+    plain, views = (pretraining.fine_tuned(f, dataclasses.replace(TINY, tune_views=v), images, 5, 0) for v in (0, 1))
+    assert not torch.equal(weights(plain), weights(views))
 
 
 def test_another_kind_is_named(images):

@@ -39,6 +39,7 @@ class Config:
     tune_steps: int = 200
     tune_lr: float = 1e-3
     tune_batch: int = 64
+    tune_views: bool = False                               # fine-tune on a new view of each picture in each step
 
 
 PHOTOGRAPHS = {"world": "photographs", "n_pool": 50_000, "n_classes": 40, "n_other": 60, "n_test": 4000, "side": 32,
@@ -197,7 +198,8 @@ def few(config: Config, images: Pool, n: int, seed: int) -> Tensor:
 def fine_tuned(f: nn.Sequential, config: Config, images: Pool, n: int, seed: int) -> nn.Sequential:
     """Return a network that starts from a copy of f and is trained on n labels per class for tune_steps; f stays.
 
-    Convention: from a random encoder this is training from scratch. No augmentation; BatchNorm in training mode.
+    Convention: from a random encoder this is training from scratch. BatchNorm in training mode; no augmentation, unless
+        config.tune_views asks for one view of each picture, as in pretraining and anew in each step.
     """
     env.seed_everything(seed)
     model = nn.Sequential(OrderedDict([*encoder(config).named_children(),
@@ -205,7 +207,8 @@ def fine_tuned(f: nn.Sequential, config: Config, images: Pool, n: int, seed: int
     surgery.copy_layers(nn.Sequential(OrderedDict([*f.named_children(), ("head", model[-1])])), model, len(f))
     keep = few(config, images, n, seed)
     x, y = images.x_labelled[keep], images.y_labelled[keep]
-    batches = train.batches(x, y, config.tune_batch, config.tune_steps, seed)
+    view = (lambda x, generator: two_views(x, generator, config)[0]) if config.tune_views else None
+    batches = train.batches(x, y, config.tune_batch, config.tune_steps, seed, view)
     optimizer, schedule = train.adamw(model.parameters(), config.tune_lr, config.tune_steps)
     train.fit(model, batches, train.classify, optimizer, scheduler=schedule)
     return model
