@@ -92,7 +92,8 @@ def trunk_and_ends(model: nn.Sequential, x: Tensor, y: Tensor, budgets: Sequence
 
     Equation: rate lr plan(t, T) at step t of T.
     Convention: the network of budget T is what a run planned for T steps alone gives, batch by batch; only the common
-        part, the trunk, is computed once. transform changes each batch, as in `train.batches`. AdamW, weight decay 0.01. model is left as the trunk.
+        part, the trunk, is computed once. transform changes each batch, as in `train.batches`. AdamW, weight decay
+        0.01. model is left as the trunk.
     Errors: ValueError unless budgets are rising and at least 5.
     """
     if not budgets or list(budgets) != sorted(set(budgets)) or budgets[0] < 5:
@@ -249,9 +250,9 @@ LONGER = dataclasses.replace(LAPTOP, targets=("letters", "symbols"), labels_per_
 LONGER_SMEARS = dataclasses.replace(LONGER, targets=("smears",), labels_per_class=(1000,), budgets=(3200,))
 FASTER = dataclasses.replace(LAPTOP, targets=("smears",), labels_per_class=(100,), budgets=(*LAPTOP.budgets, 3200),
                              longest=(3200,), chosen=tuple((how, "smears", 100, 3e-2) for how in STARTS))
-# With 10 labels no start has an error left to learn from. Does scratch catch up if the images change at every step? Fixed
-# before the run (rates chosen on seeds 10 and 11): scratch gains over 5 points by it on letters and symbols, and after
-# 3,200 steps pretraining is still over 10 points ahead there, and ahead on smears.
+# With 10 labels no start has an error left to learn from. Does scratch catch up if the images change at every step?
+# Fixed before the run (rates chosen on seeds 10 and 11): scratch gains over 5 points by it on letters and symbols,
+# and after 3,200 steps pretraining is still over 10 points ahead there, and ahead on smears.
 CHANGED_RATES = dataclasses.replace(RATES, labels_per_class=(10,), budgets=(800,), longest=(800,), augment=True)
 SOURCES = SourceConfig(dataclasses.replace(LAPTOP, labels_per_class=(10,), budgets=(200,), longest=(200,)))
 PRESETS = {"rates": ("Which learning rate suits each start, target and number of labels?", RATES),
