@@ -254,6 +254,10 @@ FASTER = dataclasses.replace(LAPTOP, targets=("smears",), labels_per_class=(100,
 # Fixed before the run (rates chosen on seeds 10 and 11): scratch gains over 5 points by it on letters and symbols,
 # and after 3,200 steps pretraining is still over 10 points ahead there, and ahead on smears.
 CHANGED_RATES = dataclasses.replace(RATES, labels_per_class=(10,), budgets=(800,), longest=(800,), augment=True)
+CHANGED = dataclasses.replace(
+    LAPTOP, labels_per_class=(10,), budgets=(50, 200, 800, 3200), longest=(3200,), augment=True,
+    chosen=tuple((how, name, 10, 1e-2 if how == "scratch" and name != "smears" else 3e-3)
+                 for how in STARTS for name in LAPTOP.targets))
 CHANGED_ABOVE = dataclasses.replace(CHANGED_RATES, rates=(3e-2,))
 SOURCES = SourceConfig(dataclasses.replace(LAPTOP, labels_per_class=(10,), budgets=(200,), longest=(200,)))
 PRESETS = {"rates": ("Which learning rate suits each start, target and number of labels?", RATES),
@@ -263,6 +267,7 @@ PRESETS = {"rates": ("Which learning rate suits each start, target and number of
            "longer": ("And if both starts get twice and four times as long?", LONGER),
            "longer_smears": ("And if both starts get twice as long, on the far target?", LONGER_SMEARS),
            "changed_rates": ("Which rate suits 10 labels whose images change at every step?", CHANGED_RATES),
+           "changed": ("Does scratch catch up with 10 labels if the images change at every step?", CHANGED),
            "changed_above": ("And is there a better rate above those?", CHANGED_ABOVE),
            "sources": ("What do more classes and more images of the source bring?", SOURCES)}
 PRESETS |= {name: (f"Pretraining for {name}: a head start, or a lead that stays?",
