@@ -66,6 +66,26 @@ def test_targets_are_balanced_and_fit_the_network(source, name, k):
     assert torch.bincount(y).tolist() == [2] * k
 
 
+@pytest.mark.parametrize("name", ["letters", "symbols", "smears"])
+def test_runs_with_one_pool_train_on_the_same_images(source, name):
+    many = dataclasses.replace(TINY, labels_per_class=(2, 6), longest=(10, 10))
+    few = dataclasses.replace(TINY, pool=6)
+    (x, y, *_), (again, labels, *_) = (head_start.target(name, config, 0, source[1]) for config in (many, few))
+    assert torch.equal(x, again) and torch.equal(y, labels)
+
+
+def test_changed_images_differ_at_every_step_and_a_budget_is_still_its_own_run(smears):
+    x, y, *_ = smears
+    first, second = (batch for batch, _ in train.batches(x, y, 12, 2, 0, head_start.changed))
+    assert first.shape == (12, 1, 24, 24) and not torch.equal(first.sort(0).values, second.sort(0).values)
+    ends = []
+    for budgets in ((30, 60), (60,)):
+        torch.manual_seed(0)
+        model = models.conv8(6, widths=(4,) * 6)
+        ends.append(head_start.trunk_and_ends(model, x, y, budgets, 3e-3, 8, 0, head_start.changed)[60])
+    torch.testing.assert_close(weights(ends[0]), weights(ends[1]), rtol=1e-4, atol=1e-5)
+
+
 def test_test_labels_do_not_reach_training(source, smears):
     x, y, x_test, y_test = smears
     scores = [head_start.accuracies("fine-tune", source[0], (x, y, x_test, labels), 2, [10], 3e-3, TINY, 0)[10]
