@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tlutils.experiments import contrast, pretraining
+from tlutils.experiments import contrast, pretexts, pretraining
 
 TINY = contrast.Config(n_pool=240, n_classes=4, n_other=6, n_labelled=8, n_test=40, steps=3, views_per_step=32, dim=8,
                        widths=(4, 8, 8), n_features=16, labels_per_class=(5, 8), tune_steps=2, tune_batch=8, queue=64,
@@ -94,6 +94,29 @@ def test_controls_judge_pictures_in_their_own_paint_and_fine_tune_on_views(image
     f = pretraining.random_encoder(TINY, 0)
     plain, views = (pretraining.fine_tuned(f, dataclasses.replace(TINY, tune_views=v), images, 5, 0) for v in (0, 1))
     assert not torch.equal(weights(plain), weights(views))
+
+
+@pytest.mark.parametrize("name", contrast.PRETEXTS)
+def test_tasks_of_chapter_6_are_trained_by_its_code_with_steps_and_views_of_this_one(images, name):
+    here = dataclasses.replace(TINY, **contrast.METHODS[name])
+    shared = pretexts.Config(**{field.name: getattr(TINY, field.name) for field in dataclasses.fields(TINY)
+                                if field.name in pretexts.Config.__dataclass_fields__})
+    f, g, losses = contrast.pretrained(here, images, 0)
+    theirs, same, _ = pretexts.pretrained(name, shared, images, 0)
+    assert g is None and losses == same and len(losses) == TINY.steps
+    assert torch.equal(weights(f), weights(theirs))
+
+
+def test_pretexts_are_judged_like_the_other_kinds():
+    methods, tuned = contrast.OTHERS.methods, contrast.OTHERS.tuned
+    assert dataclasses.replace(contrast.OTHERS, methods=contrast.KINDS.methods, tuned=contrast.KINDS.tuned,
+                               long_scratch=contrast.KINDS.long_scratch) == contrast.KINDS
+    found = {(row["method"], row["metric"], row["reader"], row["labels_per_class"])
+             for row in contrast.run(dataclasses.replace(TINY, methods=methods, tuned=tuned), 0)}
+    for name in ("imputation", "pair"):
+        for reader in ("probe", "fine-tune", "fit"):
+            assert {(name, "accuracy", reader, n) for n in (5, 8)} <= found
+        assert (name, "loss", "", 0) in found and (name, "accuracy", "probe z", 8) not in found
 
 
 def test_another_kind_is_named(images):
