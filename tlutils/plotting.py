@@ -14,7 +14,7 @@ COLOURS = {"scratch": "#777777", "probe": "#0072B2", "fine-tune": "#D55E00", "ad
            "random": "#777777", "partial": "#E69F00", "published": "#333333",
            # where the pretraining came from (chapters 5 to 8)
            "supervised": "#882255", "rotation": "#8C510A", "pair": "#CC6677", "imputation": "#999933",
-           "SimCLR": "#44AA99", "MoCo": "#117733", "CLIP": "#332288"}
+           "SimCLR": "#2A9D8F", "MoCo": "#117733", "CLIP": "#332288"}
 MARKERS = {"scratch": "s", "probe": "o", "fine-tune": "^", "adapter": "D", "LoRA": "P", "DANN": "X", "base": "",
            "selffer": "o", "similar": "^", "dissimilar": "v", "random": "s", "partial": "d", "published": "*",
            "supervised": "h", "rotation": ">", "pair": "v", "imputation": "<", "SimCLR": "o", "MoCo": "D", "CLIP": "p"}
