@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tlutils import models, train
+from tlutils import models, results, train
 from tlutils.experiments import few_labels, head_start
 
 TINY = head_start.Config(
@@ -112,6 +112,11 @@ def test_rates_are_chosen_by_start_target_and_size():
     assert head_start.chosen_rate(chosen, "scratch", "smears", 2) == 1e-2
     assert head_start.chosen_rate(chosen, "fine-tune", "smears", 2) == 1e-3
     assert head_start.chosen_rate(TINY, "scratch", "smears", 2) == 3e-3
+
+
+@pytest.mark.parametrize("name, config", [("rates", head_start.LAPTOP), ("changed_rates", head_start.CHANGED)])
+def test_the_rates_of_the_recorded_runs_are_those_that_the_trial_chose(name, config):
+    assert set(config.chosen) == set(head_start.choose_rates(results.load(head_start.CHAPTER, name)["rows"]))
 
 
 def test_sources_share_their_targets():
