@@ -1,0 +1,87 @@
+"""The recorded runs belong to the code of today: each has its preset, its question, its configuration and its data."""
+import dataclasses
+import importlib
+import json
+import re
+
+import pytest
+
+from tlutils.results import RESULTS
+
+RECORDS = {f"{path.parent.name[:2]} {path.stem}": path for path in sorted(RESULTS.glob("[0-9][0-9]_*/*.json"))}
+NAMES = {
+    "01": "first_layer first_layer_imagenet", "02": "anb_cifar100_halves anb_cifar100_kinds anb_glyphs",
+    "03": "ants_and_bees batchnorm labels_per_class", "04": "cnn vit",
+    "05": "changed changed_above changed_rates faster letters longer longer_smears rate_above rate_top rates smears "
+          "sources symbols",
+    "06": "cloze layers", "07": "controls kinds knobs pretexts views", "08": "counting half_held_out unseen_pairs",
+    "09": "choice handwriting mnist_m reviews reviews_controls textured textured_controls",
+    "12": "layers models photo_layers photo_models times"}
+# Fields that came after some runs were recorded, with the value that those runs had without them.
+LATER = {"world": "glyphs", "widths": [16, 24, 32, 32, 48, 64], "pool": None, "augment": False, "paint": "colour",
+         "tune_views": False}
+# The same experiment told in other words today: a field, as it was recorded and as it stands.
+RETOLD = {("02 anb_glyphs", "tuned"): (True, [1, 2, 3, 4, 5, 6, 7]),
+          ("08 counting", "methods"): (["CLIP", "two heads", "seen pairs", "128 classes"],
+                                       ["CLIP", "two heads", "joint softmax", "128 classes"]),
+          ("05 longer_smears", "pool"): (None, 1000),             # no field then, and the images of a pool of 1,000
+          ("05 rates", "longest"): ([400, 800, 1600], [400, 400, 400])}  # its budgets end at 400 either way
+
+
+def parts(name):
+    """Return a record, and the module and the name of the preset that its command calls."""
+    made = json.loads(RECORDS[name].read_text(encoding="utf-8"))
+    module, preset = re.search(r"python -m (tlutils\.experiments\.\w+) (\w+)", made["command"]).groups()
+    return made, importlib.import_module(module), preset
+
+
+def changed(name, old, new, place=""):
+    """Return the fields in which a recorded configuration differs from today's, those that are known left out."""
+    found = []
+    for key in sorted(set(old) | set(new)):
+        if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
+            found += changed(name, old[key], new[key], f"{place}{key}.")
+        elif (name, key) in RETOLD:
+            found += [] if (old.get(key), new[key]) == RETOLD[name, key] else [f"{place}{key}"]
+        elif key not in old and key in LATER:
+            found += [] if new[key] == LATER[key] else [f"{place}{key}"]
+        elif key not in old or key not in new or old[key] != new[key]:
+            found.append(f"{place}{key}")
+    return found
+
+
+def test_no_record_is_lost_and_a_new_one_is_named_here():
+    assert sorted(RECORDS) == sorted(f"{number} {name}" for number, names in NAMES.items() for name in names.split())
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_preset_of_a_record_asks_its_question_with_its_configuration(name):
+    made, module, preset = parts(name)
+    question, config = module.PRESETS[preset]
+    assert question == made["question"]
+    assert changed(name, made["config"], json.loads(json.dumps(dataclasses.asdict(config)))) == []
+
+
+def test_a_changed_field_is_seen():
+    assert changed("x", {"lr": 0.1, "world": {"n": 1}}, {"lr": 0.2, "world": {"n": 2}}) == ["lr", "world.n"]
+    assert changed("x", {}, {"augment": False}) == [] and changed("x", {}, {"augment": True}) == ["augment"]
+    assert changed("x", {"lr": 1}, {}) == ["lr"] and changed("x", {}, {"lr": 1}) == ["lr"]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_data_of_a_record_are_made_again_to_the_bit(name, request, monkeypatch):
+    made, module, preset = parts(name)
+    describe = getattr(module, "describe", None)
+    if describe is None:  # shared by the chapters on one pool, or the controls of another experiment
+        shared = {"reversal_controls": "reversal", "contrast": "pretraining", "pretexts": "pretraining"}
+        describe = importlib.import_module(f"tlutils.experiments.{shared[module.__name__.split('.')[-1]]}").describe
+    config = module.PRESETS[preset][1]
+    if needs_real_data(config):
+        monkeypatch.setenv("TORCH_HOME", str(request.getfixturevalue("real_root")))
+    assert json.loads(json.dumps(describe(config))) == made["data"]
+
+
+def needs_real_data(config):
+    """Return whether a preset reads data or weights that do not come with the package."""
+    text = repr(config)
+    return any(word in text for word in ("cifar100", "mnist_m", "network=", "squeezenet"))
