@@ -23,7 +23,7 @@ else
   INSTALL  = $(UV) pip install --quiet --python $(PY)
 endif
 
-.PHONY: help book test pdf linkcheck test-colab test-oldest test-newest run results new repo normalise freeze lab serve clean distclean environment
+.PHONY: help book test pdf linkcheck test-colab test-oldest test-newest run results new repo report normalise freeze lab serve clean distclean environment
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -48,7 +48,8 @@ book: $(READY)  ## build the website from the stored outputs
 test: book  ## everything: style, units, chapters, notebooks, browser
 	$(PY) -m ruff check .
 	$(PY) -m pytest tests --ignore-glob='tests/test_site*.py'
-	$(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
+	@$(PY) tools/report.py
 	$(PY) -m pytest tests/test_site.py
 	$(PY) -m pytest tests/test_site_quiz.py
 
@@ -78,6 +79,9 @@ new: $(READY)  ## begin a chapter:  make new NAME=gradient_reversal
 
 repo: $(READY)  ## move the book to another repository:  make repo URL=https://github.com/owner/name
 	$(PY) tools/repo.py $(URL)
+
+report: $(READY)  ## how long the chapters and how large the package are
+	@$(PY) tools/report.py
 
 normalise: $(READY)  ## bring the notebooks into their byte-stable form
 	$(PY) tools/normalise.py $(CHAPTERS)

@@ -60,6 +60,7 @@ class Machine:
         self.working.mkdir()
         source = PIP.format(offline=offline, package=str(chapter.ROOT / "tlutils"), version=chapter.SINCE)
         (self.place / "pip" / "__main__.py").write_text(source)
+        (self.place / "pip" / "__init__.py").write_text("")  # without it the pip of the environment would come first
 
     def hold(self, version):
         """Put an installed tlutils of this version here."""
