@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the network inside `torch.compile`, `nn.DataParallel` or another such wrapper, else model itself."""
-    while not isinstance(model, nn.Sequential) and set(model._modules) in ({"_orig_mod"}, {"module"}):
-        model, = model._modules.values()
+    while not isinstance(model, nn.Sequential) and list(dict(model.named_children())) in (["_orig_mod"], ["module"]):
+        model, = model.children()
     return model
 
 

@@ -51,9 +51,10 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
 def classify(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Return the loss of ordinary classification: mean cross-entropy of model(x) and labels y, for batch = (x, y).
 
-    Errors: ValueError if x is no batch, y not one integer label for each row, or a label has no column in the output.
+    Errors: ValueError if x is empty or no batch, y not one integer label for each row, or a label has no column.
     """
     x, y = batch
+    _check_lengths(x, y)
     scores = _rows(model, x)
     return F.cross_entropy(scores, _labels(y, scores))
 

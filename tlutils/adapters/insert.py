@@ -86,7 +86,7 @@ def insert(model: nn.Sequential, kind: str, *, bottleneck: int = 8, rank: int = 
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if old := {type(module).__name__ for module in model.modules() if isinstance(module, ADAPTERS)}:
         raise ValueError(f"model has adapters already ({', '.join(sorted(old))}): merge them, or begin without them")
-    adapted = copy.deepcopy(surgery.unwrap(model)).requires_grad_(False)
+    adapted = _copied(model).requires_grad_(False)
     *body, head = surgery.layers(adapted)
     inside = dict.fromkeys(module for name in body for module in adapted._modules[name].modules())
     parents = [module for module in inside if not isinstance(module, nn.MultiheadAttention)]
@@ -125,7 +125,7 @@ def merge(model: nn.Sequential) -> nn.Sequential:
         that two layers shared is a parameter of each, once an adapter was folded into one of them.
     Errors: ValueError if there is nothing to fold.
     """
-    merged = copy.deepcopy(surgery.unwrap(model))
+    merged = _copied(model)
     instead: dict[nn.Module, nn.Module | None] = {}
     for parent in list(merged.modules()):
         for name, child in parent._modules.items():
@@ -151,6 +151,14 @@ def trainable_parameters(model: nn.Sequential) -> dict[str, int]:
     return {"adapters": count(m for m in body if isinstance(m, ADAPTERS)),
             "norms": count(m for m in body if isinstance(m, NORMS)), "head": count([head]),
             "total": count([model]), "all": sum(p.numel() for p in model.parameters())}
+
+
+def _copied(model: nn.Sequential) -> nn.Sequential:
+    try:
+        return copy.deepcopy(surgery.unwrap(model))
+    except RuntimeError as error:
+        raise ValueError("model cannot be copied: it holds weights that are computed from others, as by pruning or the "
+                         "former weight_norm; make them plain parameters first") from error
 
 
 def _adapted(kind: str, parent: nn.Module, name: str, child: nn.Module, bottleneck: int, rank: int,
@@ -189,7 +197,7 @@ def _own_weight(layer: nn.Module, kind: type) -> bool:
     """Tell whether a layer computes what its kind does, with a weight that is a parameter and can be changed."""
     weight = layer._parameters.get("weight")
     return (type(layer).forward is kind.forward and not parametrize.is_parametrized(layer) and weight is not None
-            and weight.is_floating_point() and not nn.parameter.is_lazy(weight))
+            and weight.is_floating_point())
 
 
 def _last_linear(parent: nn.Module, name: str, child: nn.Module) -> nn.Linear | None:
