@@ -1,6 +1,7 @@
 """Train: the loop learns, repeats itself to the bit, respects what is frozen, and stops at a bad loss."""
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -105,6 +106,93 @@ def test_batches_augment_with_their_own_generator():
 def test_bad_input_is_named(call, says):
     with pytest.raises(ValueError, match=says):
         call(*blobs(20))
+
+
+def labels(y):
+    return {"a column": y[:, None], "one-hot": torch.eye(2)[y], "one-hot integers": torch.eye(2).long()[y],
+            "other columns": torch.zeros(len(y), 3).long(), "fractions": y.float()}
+
+
+@pytest.mark.parametrize("kind", labels(torch.tensor([0])))
+def test_labels_that_are_not_one_integer_a_row_are_named(kind):
+    x, y = blobs(20)
+    for score in (lambda y: train.evaluate(small(), x, y), lambda y: train.classify(small(), (x, y))):
+        with pytest.raises(ValueError, match=r"y must be a tensor of integer labels of shape \(20,\), got torch"):
+            score(labels(y)[kind])
+
+
+def test_labels_of_any_integer_type_and_of_every_pixel():
+    x, y = blobs(20)
+    for kind in (torch.uint8, torch.int32):
+        assert train.evaluate(small(), x, y.to(kind)) == train.evaluate(small(), x, y)
+        assert torch.equal(train.classify(small(), (x, y.to(kind))), train.classify(small(), (x, y)))
+    model, images = nn.Conv2d(1, 3, 1), torch.randn(4, 1, 5, 5)
+    pixels = model(images).argmax(1)
+    assert train.evaluate(model, images, pixels) == 1 and train.classify(model, (images, pixels)) < 1.2
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+@pytest.mark.parametrize("call, says", [
+    (lambda x, y: train.evaluate(small(), x, y.tolist()), r"x and y must be tensors .* got shapes \(20, 4\) and \(\)"),
+    (lambda x, y: train.evaluate(small(), x, y.numpy()), "y must be a tensor .* got int64"),
+    (lambda x, y: train.evaluate(small(), x[:0], y[:0]), "length > 0"),
+    (lambda x, y: train.classify(small(), (x[:0], y[:0])), "length > 0"),
+    (lambda x, y: train.classify(small(), (x, y[:7])), r"same length > 0, got shapes \(20, 4\) and \(7,\)"),
+    (lambda x, y: train.classify(small(), (x[0], y[0])), r"got shapes \(4,\) and \(\)"),
+    (lambda x, y: next(train.batches(x[0], y[0], 1, 1, 0)), r"got shapes \(4,\) and \(\)"),
+    (lambda x, y: train.evaluate(nn.Linear(4, 1), x, y), "labels must be in 0..0"),
+    (lambda x, y: train.evaluate(nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), x, y), r"scores \(n, k\), got \(20,\)"),
+    (lambda x, y: train.evaluate(nn.Identity(), x.index_fill(0, torch.tensor([3, 5]), float("nan")), y),
+     "NaN for 2 of 20 rows of x, the first at 3"),
+    (lambda x, y: train.predict(Pair(), x), "model must put out one tensor, got tuple"),
+    (lambda x, y: train.predict(nn.Flatten(0), x), r"got x \(20, 4\) and an output \(80,\)"),
+    (lambda x, y: train.predict(small(), x[0, 0]), r"got x \(\)"),
+    (lambda x, y: train.features(small(), x, "1"), "n must be in 0..2, got '1'"),
+    (lambda x, y: train.features(nn.Linear(4, 2), x), "model must be an nn.Sequential"),
+    (lambda x, y: train.fit(model := small(), [(x, y)], lambda m, b: m(b[0]).mean(1), torch.optim.SGD(
+        model.parameters(), 0.1)), r"loss_fn must return a scalar tensor, got \(20,\)"),
+    (lambda x, y: train.fit(model := small(), [(x, y)], lambda m, b: 0.5, torch.optim.SGD(model.parameters(), 0.1)),
+     "scalar tensor, got float"),
+])
+def test_odd_shapes_are_named(call, says):
+    with pytest.raises(ValueError, match=says):
+        call(*blobs(20))
+
+
+@pytest.mark.parametrize("build", [lambda: models.conv8(3), lambda: models.conv8(3, batchnorm=False),
+                                   lambda: models.tiny_vit(3)])
+def test_one_picture_instead_of_a_batch_is_named_and_changes_no_mode(build):
+    model, picture, label = build().train(), torch.randn(1, 24, 24), torch.tensor([0])
+    model[1].eval()
+    modes = [module.training for module in model.modules()]
+    before = copy.deepcopy(model.state_dict())
+    for call in (lambda: train.predict(model, picture), lambda: train.evaluate(model, picture, label),
+                 lambda: train.features(model, picture), lambda: train.classify(model, (picture, label))):
+        with pytest.raises(ValueError, match=r"x must be a batch \(n, ...\), got one example \(1, 24, 24\)"):
+            call()
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    with pytest.raises(RuntimeError):  # another fault keeps its own message
+        train.predict(model, torch.randn(2, 5, 24, 24))
+
+
+def test_seeds_of_numpy_are_seeds_and_fractions_are_none():
+    x, y = blobs(20)
+    drawn = [next(train.batches(x, y, 4, 1, seed))[0] for seed in (3, np.int64(3), np.uint32(3), np.int8(3))]
+    assert all(torch.equal(batch, drawn[0]) for batch in drawn)
+    for seed in (3.0, np.float64(3), "3", None):
+        with pytest.raises(ValueError, match="seed must be an integer, got"):
+            next(train.batches(x, y, 4, 1, seed))
+
+
+def test_predict_leaves_its_input_alone_when_a_layer_works_in_place():
+    x, _ = blobs(30)
+    given = x.clone()
+    assert not (train.predict(nn.ReLU(inplace=True), x) < 0).any() and torch.equal(x, given)
 
 
 def test_adamw_takes_one_step_and_keeps_the_ratio_of_rates():

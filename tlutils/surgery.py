@@ -1,26 +1,57 @@
 """Take a network apart: look at its blocks, copy them, freeze them, give it a new head.
 
-Every network of this book is an `nn.Sequential` of named blocks, and its last block is the head.
+Every network of this book is an `nn.Sequential` of named blocks, and its last block is the head. Where one is handed in
+inside `torch.compile`, `nn.DataParallel` and the like, the functions work on the network inside.
 """
 import contextlib
-import types
+import functools
+import sys
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the network inside `torch.compile`, `nn.DataParallel` or another such wrapper, else model itself."""
+    while not isinstance(model, nn.Sequential) and list(dict(model.named_children())) in (["_orig_mod"], ["module"]):
+        model, = model.children()
+    return model
 
 
 def layers(model: nn.Sequential) -> dict[str, nn.Module]:
     """Return the named blocks of a network in order, the head last.
 
+    Convention: a module that stands at two places is two blocks, as it is two steps of the forward pass.
     Errors: ValueError if model is not an `nn.Sequential` of at least two blocks.
 
     >>> from tlutils.models import conv8
     >>> list(layers(conv8(n_classes=10)))
     ['conv1', 'conv2', 'conv3', 'conv4', 'conv5', 'conv6', 'fc7', 'head']
     """
-    if not isinstance(model, nn.Sequential) or len(model) < 2:
-        raise ValueError(f"model must be an nn.Sequential of at least two blocks, got {type(model).__name__}")
-    return dict(model.named_children())
+    network = unwrap(model)
+    if not isinstance(network, nn.Sequential) or len(network) < 2:
+        raise ValueError(f"model must be an nn.Sequential of at least two blocks, got {type(network).__name__}")
+    return dict(network._modules)
+
+
+def part(model: nn.Sequential, start: int | None = None, stop: int | None = None) -> nn.Sequential:
+    """Return blocks start to stop of a network as a plain `nn.Sequential` of the same modules, under their names.
+
+    Convention: start and stop as in model[start:stop]; but that slice of a subclass would call the subclass, which
+        builds a new network with random weights.
+    Errors: ValueError if model is no `nn.Sequential`, or runs its blocks in a way of its own.
+
+    >>> from tlutils.models import conv8
+    >>> list(layers(part(conv8(n_classes=10), -2)))
+    ['fc7', 'head']
+    """
+    network = unwrap(model)
+    if not isinstance(network, nn.Sequential) or type(network).forward is not nn.Sequential.forward:
+        raise ValueError("model must be an nn.Sequential that runs its blocks one after another, to be cut in parts, "
+                         f"got {type(network).__name__}")
+    return nn.Sequential(OrderedDict(list(network._modules.items())[start:stop]))
 
 
 def copy_layers(source: nn.Sequential, target: nn.Sequential, n: int) -> nn.Sequential:
@@ -51,7 +82,8 @@ def freeze(model: nn.Sequential, n: int | None = None) -> nn.Sequential:
 
     Convention: `requires_grad=False` alone would let running means and variances drift at every forward pass in
         training mode, and would leave dropout on. Frozen blocks therefore stay in eval mode, also after a later
-        `model.train()`. `unfreeze` takes it back.
+        `model.train()`, in copies and in what `torch.save` wrote of the whole model. `unfreeze` takes it back. A module
+        that a later block uses too is frozen there as well.
     Errors: ValueError if n is not in 0..number of blocks.
 
     >>> from tlutils.models import conv8
@@ -63,23 +95,28 @@ def freeze(model: nn.Sequential, n: int | None = None) -> nn.Sequential:
         block.requires_grad_(False)
         block.eval()
         for module in block.modules():
-            module.train = types.MethodType(_stay_in_eval, module)  # a bound method: deepcopy binds it to the copy
+            # a partial and no bound method: deepcopy and pickle take its arguments along, so a copy holds the copy
+            vars(module)["train"] = functools.partial(_stay_in_eval, module)
     return model
 
 
 def unfreeze(model: nn.Module) -> nn.Module:
-    """Make every parameter trainable and every block follow `model.train()` again. Return model."""
+    """Make every parameter trainable and every block follow `model.train()` again. Return model.
+
+    Convention: what was frozen takes the mode that model is in; other modules keep theirs.
+    """
     model.requires_grad_(True)
-    for module in model.modules():
-        module.__dict__.pop("train", None)
-    return model.train(model.training)
+    for module in [module for module in model.modules() if vars(module).pop("train", None) is not None]:
+        module.train(model.training)
+    return model
 
 
 def replace_head(model: nn.Sequential, n_classes: int) -> nn.Sequential:
     """Put a new linear head for n_classes in place of the last block: W2 becomes W3 on the same h(x; theta_1).
 
-    Convention: a head that was a convolution (SqueezeNet) becomes average pooling, flattening and a linear layer.
-        The head lands on the device and in the type of the old one; its initial values come from the global generator.
+    Convention: a head that was a convolution (SqueezeNet) becomes average pooling, flattening and a linear layer; what
+        a head flattens or pools before its linear layer, the new one does too. The head lands on the device, in the
+        type and in the mode of the old one; its initial values come from the global generator.
     Errors: ValueError if n_classes < 1 or the old head has neither a linear layer nor a convolution.
 
     >>> from tlutils.models import conv8
@@ -94,28 +131,53 @@ def replace_head(model: nn.Sequential, n_classes: int) -> nn.Sequential:
         raise ValueError(f"the head {name} has no linear layer or convolution to replace: {head}")
     if isinstance(old, nn.Linear):
         new = nn.Linear(old.in_features, n_classes)
+        before = list(head._modules.values()) if isinstance(head, nn.Sequential) else []
+        before = before[:before.index(old)] if old in before else []
+        if any(isinstance(module, nn.Flatten) for module in before):
+            new = nn.Sequential(*before, new)
     else:
         new = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(old.in_channels, n_classes))
-    setattr(model, name, new.to(device=old.weight.device, dtype=old.weight.dtype))
+    setattr(unwrap(model), name, new.to(device=old.weight.device, dtype=old.weight.dtype).train(head.training))
     return model
 
 
-def reinitialise(model: nn.Sequential, names: Sequence[str]) -> nn.Sequential:
+def reinitialise(model: nn.Sequential, names: str | Sequence[str]) -> nn.Sequential:
     """Give the named blocks fresh initial values, each module by its own `reset_parameters`. Return model.
 
-    Errors: ValueError for a name that is no block of model.
+    Convention: inner modules first, so that attention, which sets values of its output layer, has the last word.
+    Errors: ValueError for a name that is no block of model, and for weights that no module can set anew: a position
+        or class token that is a bare parameter, or a weight that is computed from others. Nothing is changed then.
     """
-    for block in _named(model, names).values():
-        for module in block.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+    blocks = _named(model, names)
+    values = {f"{name}.{key}": value for name, block in blocks.items()
+              for key, value in (*block.named_parameters(), *block.named_buffers())
+              if not nn.parameter.is_lazy(value)}
+    weights = {key: value for key, value in values.items()
+               if isinstance(value, nn.Parameter) and (value.is_floating_point() or value.is_complex())}
+    before = {key: value.detach().clone() for key, value in values.items()}
+    with torch.no_grad():
+        try:
+            for value in weights.values():
+                value.fill_(float("nan"))  # what is still NaN afterwards was not set anew
+            for module in dict.fromkeys(module for block in blocks.values() for module in _inside_out(block)):
+                for key in ("reset_parameters", "_reset_parameters"):  # the second is what nn.MultiheadAttention has
+                    if hasattr(type(module), key):
+                        getattr(module, key)()
+                        break
+            if stale := [key for key, value in weights.items() if value.isnan().any()]:
+                raise ValueError(f"model holds weights that reset_parameters of no module sets anew: {stale}")
+        except Exception:
+            for key, value in values.items():
+                value.copy_(before[key])
+            raise
     return model
 
 
 def param_groups(model: nn.Sequential, lr: float, body_lr: float) -> list[dict]:
     """Return two parameter groups for an optimiser: the body at body_lr, the head at lr.
 
-    Convention: parameters that are frozen are left out; a group that would be empty too.
+    Convention: parameters that are frozen are left out; a group that would be empty too. What body and head share
+        belongs to the body.
     Errors: ValueError if a rate is not positive or nothing is left to train.
 
     >>> from tlutils.models import conv8
@@ -125,20 +187,23 @@ def param_groups(model: nn.Sequential, lr: float, body_lr: float) -> list[dict]:
     if min(lr, body_lr) <= 0:
         raise ValueError(f"lr and body_lr must be > 0, got {lr} and {body_lr}")
     *body, head = layers(model).values()
-    groups = [{"params": [p for block in blocks for p in block.parameters() if p.requires_grad], "lr": rate}
-              for blocks, rate in ((body, body_lr), ([head], lr))]
+    shared = dict.fromkeys(p for block in body for p in block.parameters() if p.requires_grad)
+    groups = [{"params": list(shared), "lr": body_lr},
+              {"params": [p for p in head.parameters() if p.requires_grad and p not in shared], "lr": lr}]
     if not any(group["params"] for group in groups):
         raise ValueError("nothing to train: every parameter of model is frozen")
     return [group for group in groups if group["params"]]
 
 
 @contextlib.contextmanager
-def capture(model: nn.Sequential, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def capture(model: nn.Sequential, names: str | Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Within the context, collect what the named blocks put out at the latest forward pass.
 
     Shapes: the dictionary maps each name to the block's output, batch first; it is filled by calling model.
-    Convention: detached from the graph; the hooks are removed on leaving, also after an error.
-    Errors: ValueError for a name that is no block of model.
+    Convention: a copy, detached from the graph; the hooks are removed on leaving, also after an error. A compiled
+        model runs uncompiled within the context, since compiled code knows nothing of the hooks.
+    Errors: ValueError for a name that is no block of model, and where a block's output is no tensor, cannot be told
+        from another's or did not come.
 
     >>> import torch
     >>> from tlutils.models import conv8
@@ -148,17 +213,28 @@ def capture(model: nn.Sequential, names: Sequence[str]) -> Iterator[dict[str, Te
     >>> {name: tuple(output.shape) for name, output in seen.items()}
     {'conv2': (5, 24, 12, 12), 'fc7': (5, 64)}
     """
+    network, blocks, wanted = unwrap(model), layers(model), _named(model, names)
+    if not wanted:
+        raise ValueError(f"names must hold a block at least, of {list(blocks)}")
+    places = {name: [key for key, other in blocks.items() if other is block] for name, block in wanted.items()}
+    everywhere = Counter(module for _, module in network.named_modules(remove_duplicate=False))
+    for name, block in wanted.items():
+        in_order = type(network).forward is nn.Sequential.forward or len(places[name]) == 1
+        if everywhere[block] > len(places[name]) or not in_order:
+            raise ValueError(f"block {name} is used at other places too: its outputs cannot be told apart")
     found: dict[str, Tensor] = {}
-
-    def keep(name):
-        return lambda _module, _inputs, output: found.__setitem__(name, output.detach())
-
-    handles = [block.register_forward_hook(keep(name)) for name, block in _named(model, names).items()]
+    calls: Counter = Counter()  # of each block in this forward pass: one that stands at two places is called twice
+    handles = [network.register_forward_pre_hook(lambda *_: calls.clear())]
+    handles += [block.register_forward_hook(functools.partial(_keep, found, calls, name, places[name]))
+                for name, block in wanted.items()]
     try:
-        yield found
+        with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext():
+            yield found
     finally:
         for handle in handles:
             handle.remove()
+    if missing := [name for name in wanted if name not in found]:
+        raise ValueError(f"no output of {missing} came: model was not called, or not in a way that calls these blocks")
 
 
 def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
@@ -172,22 +248,37 @@ def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable_only)
 
 
-def _stay_in_eval(self, mode: bool = True):
-    return self
+def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:  # saved models refer to it by this name
+    module.training = False  # a wrapper around module may just have set it
+    return module
 
 
-_stay_in_eval.__name__ = "train"  # so that pickle finds the method by name
+def _keep(found: dict[str, Tensor], calls: Counter, name: str, places: list[str], block: nn.Module, _inputs, output):
+    """Keep a copy of a block's output: later blocks may write into it."""
+    if not isinstance(output, Tensor):
+        raise ValueError(f"block {name} puts out a {type(output).__name__}, capture takes blocks that put out a tensor")
+    if getattr(block, "_is_replica", False):
+        raise ValueError(f"block {name} runs on several devices, each with a part of the batch: call model.module")
+    if places[calls[name] % len(places)] == name:
+        found[name] = output.detach().clone()
+    calls[name] += 1
+
+
+def _inside_out(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        yield from _inside_out(child)
+    yield module
 
 
 def _first(model: nn.Sequential, n: int) -> list[tuple[str, nn.Module]]:
     blocks = list(layers(model).items())
-    if not 0 <= n <= len(blocks):
-        raise ValueError(f"n must be in 0..{len(blocks)}, got {n}")
+    if n not in range(len(blocks) + 1):
+        raise ValueError(f"n must be in 0..{len(blocks)}, got {n!r}")
     return blocks[:n]
 
 
-def _named(model: nn.Sequential, names: Sequence[str]) -> dict[str, nn.Module]:
-    blocks = layers(model)
+def _named(model: nn.Sequential, names: str | Sequence[str]) -> dict[str, nn.Module]:
+    blocks, names = layers(model), [names] if isinstance(names, str) else list(names)
     if unknown := [name for name in names if name not in blocks]:
         raise ValueError(f"model has no block {unknown}; its blocks are {list(blocks)}")
     return {name: blocks[name] for name in names}

@@ -1,11 +1,14 @@
 """One visible training loop, and the two things that one does with a trained network: score it, read its features."""
 import contextlib
+import operator
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
+
+from tlutils import surgery
 
 CHECK_EVERY = 25  # steps between two looks at the losses; each look waits for a GPU
 
@@ -17,7 +20,8 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
     Shapes: a batch is whatever loss_fn(model, batch) takes; loss_fn returns a scalar tensor.
     Convention: model is put in training mode (frozen blocks stay in eval mode) and left in eval mode; the scheduler
         steps after each step; mixed precision (bfloat16) by default where the parameters are on a GPU.
-    Errors: FloatingPointError that names the first step whose loss is not finite; ValueError if there was no batch.
+    Errors: FloatingPointError that names the first step whose loss is not finite; ValueError if there was no batch, or
+        loss_fn returns no scalar tensor.
     """
     where = next(model.parameters()).device.type
     mixed = where == "cuda" if mixed_precision is None else mixed_precision
@@ -26,6 +30,9 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
     for step, batch in enumerate(tqdm(batches, disable=not progress)):
         with torch.autocast(where, torch.bfloat16) if mixed else contextlib.nullcontext():
             loss = loss_fn(model, batch)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            what = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"loss_fn must return a scalar tensor, got {what}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -44,12 +51,12 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
 def classify(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Return the loss of ordinary classification: mean cross-entropy of model(x) and labels y, for batch = (x, y).
 
-    Errors: ValueError if a label has no column in the model's output.
+    Errors: ValueError if x is empty or no batch, y not one integer label for each row, or a label has no column.
     """
     x, y = batch
-    scores = model(x)
-    _check_labels(y, scores.shape[1])
-    return F.cross_entropy(scores, y)
+    _check_lengths(x, y)
+    scores = _rows(model, x)
+    return F.cross_entropy(scores, _labels(y, scores))
 
 
 def batches(x: Tensor, y: Tensor, batch_size: int, steps: int, seed: int,
@@ -58,17 +65,20 @@ def batches(x: Tensor, y: Tensor, batch_size: int, steps: int, seed: int,
 
     Shapes: x (n, ...), y (n,); the batches stay on their device. transform(x, generator) may augment a batch.
     Convention: batches span the end of an epoch, so every batch is full; with n < batch_size it has n rows.
-        The order depends on the seed alone.
-    Errors: ValueError if lengths differ, are zero, or batch_size or steps < 1.
+        The order depends on the seed alone, any integer, of numpy too.
+    Errors: ValueError if lengths differ, are zero, batch_size or steps < 1, or seed is no integer.
 
     >>> x, y = torch.arange(5.0), torch.arange(5)
     >>> [len(labels) for _, labels in batches(x, y, batch_size=4, steps=3, seed=0)]
     [4, 4, 4]
     """
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"x and y must have the same length > 0, got {len(x)} and {len(y)}")
+    _check_lengths(x, y)
     if min(batch_size, steps) < 1:
         raise ValueError(f"batch_size and steps must be >= 1, got {batch_size} and {steps}")
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise ValueError(f"seed must be an integer, got {seed!r}") from None
     order_rng, transform_rng = torch.Generator().manual_seed(seed), torch.Generator(x.device).manual_seed(seed)
     size = min(batch_size, len(x))
     order = torch.empty(0, dtype=torch.long)
@@ -103,32 +113,30 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 1000) -> Tensor:
     """Return model(x) in eval mode, batch by batch, without a graph; the mode of model is left as it was.
 
     Shapes: x (n, ...) -> (n, ...), on the device of x.
-    Errors: ValueError if x is empty or batch_size < 1.
+    Convention: model gets a copy of each batch, so x stays as it is where the first layer works in place.
+    Errors: ValueError if x is empty or no batch, batch_size < 1, or model does not put out one tensor of n rows.
     """
-    if len(x) == 0 or batch_size < 1:
-        raise ValueError(f"x must not be empty and batch_size must be >= 1, got {len(x)} rows and {batch_size}")
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        return torch.cat([model(part) for part in x.split(batch_size)])
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    if x.ndim == 0 or len(x) == 0 or batch_size < 1:
+        raise ValueError(f"x must not be empty and batch_size must be >= 1, got x {tuple(x.shape)} and {batch_size}")
+    with _in_eval_mode(model):
+        return torch.cat([_rows(model, part.clone()) for part in x.split(batch_size)])
 
 
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1000) -> float:
     """Return the accuracy of model on (x, y), between 0 and 1.
 
     Shapes: x (n, ...), y (n,) labels that index the columns of model's output.
-    Errors: ValueError if lengths differ, or a label has no column.
+    Errors: ValueError if lengths differ or are zero, y is not one integer label for each row, a label has no column,
+        or the model puts out NaN.
 
     >>> evaluate(nn.Identity(), torch.eye(4), torch.tensor([0, 1, 2, 0]))             # scores say 0, 1, 2, 3
     0.75
     """
-    if len(x) != len(y):
-        raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)}")
+    _check_lengths(x, y)
     scores = predict(model, x, batch_size)
-    _check_labels(y, scores.shape[1])
+    y = _labels(y, scores)
+    if len(bad := scores.flatten(1).isnan().any(1).nonzero()):
+        raise ValueError(f"model puts out NaN for {len(bad)} of {len(x)} rows of x, the first at {int(bad[0])}")
     return (scores.argmax(1) == y).float().mean().item()
 
 
@@ -137,22 +145,74 @@ def features(model: nn.Sequential, x: Tensor, n: int | None = None, batch_size: 
 
     Shapes: x (b, ...) -> the n-th block's output (b, ...); n = 0 gives x back.
     Convention: eval mode, no graph, so `model[n:]` can be trained on the result as if the first n blocks were frozen.
-    Errors: ValueError if n is not in 0..number of blocks.
+    Errors: ValueError if n is not in 0..number of blocks, x is empty or no batch, or model cannot be cut in parts.
 
     >>> from tlutils.models import conv8
     >>> features(conv8(n_classes=10), torch.zeros(5, 1, 24, 24)).shape
     torch.Size([5, 64])
     """
-    n = len(model) - 1 if n is None else n
-    if not 0 <= n <= len(model):
-        raise ValueError(f"n must be in 0..{len(model)}, got {n}")
-    return predict(model[:n], x, batch_size)
+    n_blocks = len(surgery.part(model))
+    n = n_blocks - 1 if n is None else n
+    if n not in range(n_blocks + 1):
+        raise ValueError(f"n must be in 0..{n_blocks}, got {n!r}")
+    return predict(surgery.part(model, stop=n), x, batch_size)
 
 
-def _check_labels(y: Tensor, k: int) -> None:
+def _check_lengths(x: Tensor, y: Tensor) -> None:
+    shapes = [tuple(getattr(values, "shape", ())) for values in (x, y)]  # a number and a list have none
+    if not all(shapes) or len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"x and y must be tensors of the same length > 0, got shapes {shapes[0]} and {shapes[1]}")
+
+
+@contextlib.contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _rows(model: nn.Module, x: Tensor) -> Tensor:
+    """Return model(x), a tensor with a row for each of x."""
+    try:
+        out = model(x)
+    except Exception as error:
+        if _is_one_example(model, x):
+            raise ValueError(f"x must be a batch (n, ...), got one example {tuple(x.shape)}; take x[None]") from error
+        raise
+    if not isinstance(out, Tensor):
+        raise ValueError(f"model must put out one tensor, got {type(out).__name__}")
+    if out.ndim == 0 or len(out) != len(x):
+        raise ValueError(f"x must be a batch (n, ...) and model put out a row for each of it, got x {tuple(x.shape)} "
+                         f"and an output {tuple(out.shape)}")
+    return out
+
+
+@torch.no_grad()
+def _is_one_example(model: nn.Module, x: Tensor) -> bool:
+    with _in_eval_mode(model):
+        try:
+            return len(model(x[None])) == 1
+        except Exception:
+            return False
+
+
+def _labels(y: Tensor, scores: Tensor) -> Tensor:
+    """Return y as the integers that index the columns of scores (n, k, ...)."""
+    if scores.ndim < 2:
+        raise ValueError(f"model must put out scores (n, k), got {tuple(scores.shape)}")
+    want = (len(scores), *scores.shape[2:])
+    if not isinstance(y, Tensor) or y.shape != want or y.is_floating_point() or y.is_complex():
+        what = f"{y.dtype} of shape {tuple(y.shape)}" if hasattr(y, "dtype") else type(y).__name__
+        raise ValueError(f"y must be a tensor of integer labels of shape {want}, got {what}")
+    y, k = y.long(), scores.shape[1]
     low, high = (int(bound) for bound in torch.aminmax(y))
     if low < 0 or high >= k:
         raise ValueError(f"labels must be in 0..{k - 1}, got {low}..{high}; data.select_classes numbers them from 0")
+    return y
 
 
 def _check_finite(losses: list[Tensor]) -> None:

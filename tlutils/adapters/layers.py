@@ -91,7 +91,7 @@ class LoRALinear(nn.Module):
 
     Equation: y = W x + b + (scale / rank) B A x                                                     (Hu et al. 2022)
     Shapes: (..., in_features) -> (..., out_features).
-    Convention: takes a linear layer over and freezes it; B = 0 at the start.
+    Convention: takes a linear layer over and freezes it; B = 0 at the start, in the type and on the device of linear.
     Errors: ValueError unless linear is an nn.Linear and 0 < rank <= the smaller side.
     """
 
@@ -100,10 +100,20 @@ class LoRALinear(nn.Module):
         if not isinstance(linear, nn.Linear):
             raise ValueError(f"linear must be an nn.Linear, got {type(linear).__name__}")
         self.linear = linear.requires_grad_(False)
-        self.change = LowRank(linear.out_features, linear.in_features, rank, scale).to(linear.weight.device)
+        self.change = LowRank(linear.out_features, linear.in_features, rank, scale).to(linear.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x) + self.change.factor * F.linear(F.linear(x, self.change.A), self.change.B)
+
+    @property
+    def weight(self) -> Tensor:
+        """The changed weight, for parents that read it themselves (Swin, nn.TransformerEncoderLayer)."""
+        return self.change(self.linear.weight)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias of the linear layer."""
+        return self.linear.bias
 
 
 def _positive(**sizes: int) -> None:

@@ -44,13 +44,16 @@ def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float],
     Convention: both domains go through the body in one batch, as they must where it normalises over the batch;
         D learns at full rate whatever lam is. `train.fit` takes it as functools.partial(dann_loss, domain=D); the
         optimiser must hold the parameters of model and of domain.
-    Errors: ValueError if images of the two domains differ in shape, or y_s in length.
+    Errors: ValueError if model is no `nn.Sequential`, images of the two domains differ in shape, or y_s in length.
     """
+    if not isinstance(model, nn.Sequential):
+        raise ValueError(f"model must be an nn.Sequential, got {type(model).__name__}")
+    blocks = list(model._modules.values())  # a slice of a subclass would build a new network
     x_s, y_s, x_t, lam = batch
     if x_s.shape[1:] != x_t.shape[1:] or len(x_s) != len(y_s) or min(len(x_s), len(x_t)) == 0:
         raise ValueError("both domains need images of one shape and the source a label each, got "
                          f"{tuple(x_s.shape)}, {tuple(y_s.shape)} and {tuple(x_t.shape)}")
-    z = model[:at](torch.cat([x_s, x_t]))                                           # (n_s + n_t, ...)
+    z = nn.Sequential(*blocks[:at])(torch.cat([x_s, x_t]))                          # (n_s + n_t, ...)
     logits = domain(grad_reverse(z.flatten(1), lam))                                # (n_s + n_t,)
-    labels = F.cross_entropy(model[at:](z[: len(x_s)]), y_s)
+    labels = F.cross_entropy(nn.Sequential(*blocks[at:])(z[: len(x_s)]), y_s)
     return labels + domain_loss(logits[: len(x_s)], logits[len(x_s):])

@@ -40,17 +40,29 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def update(self, encoder: nn.Module) -> None:
-        """Follow encoder by one step."""
-        theirs = encoder.state_dict()
-        for name, own in self.encoder.state_dict().items():
-            if own.is_floating_point():
-                own.lerp_(theirs[name], 1 - self.m)
+        """Follow encoder by one step, also where one of the two is compiled or parallel.
+
+        Errors: ValueError if encoder has not the weights of the one that was copied.
+        """
+        own, theirs = _values(self.encoder), _values(encoder)
+        if differ := sorted(key for key in own.keys() | theirs.keys() if key not in own or key not in theirs
+                            or own[key].shape != theirs[key].shape):
+            raise ValueError(f"encoder differs from the one that was copied in {differ}")
+        for key, value in own.items():
+            if value.is_floating_point():
+                value.lerp_(theirs[key], 1 - self.m)
             else:
-                own.copy_(theirs[name])
+                value.copy_(theirs[key])
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         return self.encoder(x)
+
+
+def _values(encoder: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict without the names that `torch.compile` and `nn.DataParallel` put before those inside."""
+    return {".".join(word for word in key.split(".") if word not in ("_orig_mod", "module")): value
+            for key, value in encoder.state_dict().items()}
 
 
 class Queue:

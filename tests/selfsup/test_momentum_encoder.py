@@ -1,0 +1,42 @@
+"""The slow encoder follows its equation, also where one of the two stands inside a wrapper."""
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tlutils import models, selfsup
+
+
+def in_part(model):
+    model = copy.deepcopy(model)
+    model.conv2 = torch.compile(model.conv2, backend="eager")
+    return model
+
+
+def compiled(model):
+    return torch.compile(model, backend="eager")
+
+
+@pytest.mark.parametrize("copied", [lambda model: model, compiled, nn.DataParallel])
+@pytest.mark.parametrize("followed", [lambda model: model, compiled, nn.DataParallel, in_part])
+def test_follows_weights_and_statistics_and_copies_counters(copied, followed):
+    model = models.conv8(3)
+    slow = selfsup.MomentumEncoder(copied(model), m=0.75)
+    start = [value.clone() for value in slow.state_dict().values()]
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            value.add_(2)
+    slow.update(followed(model))
+    for old, new in zip(start, slow.state_dict().values(), strict=True):
+        torch.testing.assert_close(new, old + (0.5 if old.is_floating_point() else 2))
+
+
+def test_another_encoder_is_refused_and_nothing_moves():
+    slow = selfsup.MomentumEncoder(models.conv8(3))
+    start = copy.deepcopy(slow.state_dict())
+    for other, says in ((models.conv8(4), r"\['head.bias', 'head.weight'\]"), (models.conv8(3)[:-1], "head.bias"),
+                        (models.conv8(3, batchnorm=False), "conv1.0.bias")):
+        with pytest.raises(ValueError, match=f"encoder differs from the one that was copied in .*{says}"):
+            slow.update(other)
+    assert all(torch.equal(value, start[key]) for key, value in slow.state_dict().items())
