@@ -16,11 +16,12 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
 
     Shapes: a batch is whatever loss_fn(model, batch) takes; loss_fn returns a scalar tensor.
     Convention: model is put in training mode (frozen blocks stay in eval mode) and left in eval mode; the scheduler
-        steps after each step; mixed precision (bfloat16) by default where the parameters are on a GPU.
+        steps after each step; mixed precision (bfloat16) by default on CUDA GPUs that have it (Ampere and later).
     Errors: FloatingPointError that names the first step whose loss is not finite; ValueError if there was no batch.
     """
     where = next(model.parameters()).device.type
-    mixed = where == "cuda" if mixed_precision is None else mixed_precision
+    mixed = where == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 would imitate it, slowly
+    mixed = mixed if mixed_precision is None else mixed_precision
     losses: list[Tensor] = []
     model.train()
     for step, batch in enumerate(tqdm(batches, disable=not progress)):
