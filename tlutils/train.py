@@ -16,7 +16,7 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
 
     Shapes: a batch is whatever loss_fn(model, batch) takes; loss_fn returns a scalar tensor.
     Convention: model is put in training mode (frozen blocks stay in eval mode) and left in eval mode; the scheduler
-        steps after each step; mixed precision (bfloat16) by default on CUDA GPUs that have it (Ampere and later).
+        steps after each step; mixed precision (bfloat16) by default where the parameters are on a GPU.
     Errors: FloatingPointError that names the first step whose loss is not finite; ValueError if there was no batch.
     """
     where = next(model.parameters()).device.type

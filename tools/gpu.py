@@ -341,7 +341,8 @@ def transferability_measures(where):
                 "nce": lambda x, y, p: T.nce(p.argmax(1), y), "rsa": lambda x, y, p: T.rsa(x[:50], p[:50]),
                 "domain_similarity": lambda x, y, p: T.domain_similarity(x[:150], y[:150], x[150:], y[150:]),
                 "taskonomy": lambda x, y, p: T.taskonomy([x, x[:, :5]], y),
-                "rank_correlation": lambda x, y, p: [c.value for c in T.rank_correlation(x[0], x[1], n_boot=0).values()]}
+                "rank_correlation": lambda x, y, p: [
+                    found.value for found in T.rank_correlation(x[0], x[1], n_boot=0).values()]}
 
     def compare(name, measure, kind):
         given, found = [v.astype(kind) if v.dtype.kind == "f" else v for v in (x, y, probs)], {}
@@ -579,11 +580,11 @@ def networks_of_torchvision(where):
 EXPERIMENTS = ("first_layer", "anb", "batchnorm", "few_labels", "photographs", "few_parameters", "head_start", "cloze",
                "pretexts", "contrast", "clip", "reversal", "reversal_controls", "shelf", "photo_shelf")
 # The most of each field in a trial, quick and usual. What is not named here stays as recorded: widths, rates, methods.
-MOST = {"steps": (3, 20), "source_steps": (3, 20), "target_steps": (3, 20), "tune_steps": (3, 20), "tuned_steps": (3, 10),
-        "head_steps": (3, 20), "seen": (8, 300), "batch_size": (16, 512), "views_per_step": (32, 1024),
-        "queue": (64, 4096), "n_train": (120, 2000), "n_test": (60, 300), "n_source": (120, 2000),
-        "n_target": (120, 2000), "n_held": (50, 200), "n_source_test": (40, 300), "n_pool": (240, 2000),
-        "n_labelled": (10, 50), "n_probe": (10, 20), "n_classes": (5, 10), "n_other": (4, 10),
+MOST = {"steps": (3, 20), "source_steps": (3, 20), "target_steps": (3, 20), "tune_steps": (3, 20),
+        "tuned_steps": (3, 10), "head_steps": (3, 20), "seen": (8, 300), "batch_size": (16, 512),
+        "views_per_step": (32, 1024), "queue": (64, 4096), "n_train": (120, 2000), "n_test": (60, 300),
+        "n_source": (120, 2000), "n_target": (120, 2000), "n_held": (50, 200), "n_source_test": (40, 300),
+        "n_pool": (240, 2000), "n_labelled": (10, 50), "n_probe": (10, 20), "n_classes": (5, 10), "n_other": (4, 10),
         "n_source_classes": (5, 15), "long_scratch": (0, 2), "pool": (12, 100)}
 # Fields that list what is tried, and how many of them a quick trial keeps; a usual one keeps all. Those beside one
 # another (sizes and their steps) are cut alike.
