@@ -3,11 +3,13 @@
     OMP_NUM_THREADS=1 python benchmarks/selfsup.py            (about two minutes, 3 GB)
     OMP_NUM_THREADS=1 python benchmarks/selfsup.py --quick    (seconds: sizes that only show that it runs)
 
-Times are CPU seconds of this process, the median of interleaved repetitions; what travels from one machine to another
-is the ratio. NT-Xent is measured in memory: the largest amount that a forward and a backward pass hold beyond what was
-there before, in units of the (2N, 2N) matrix of similarities.
+Times are CPU seconds of this process (on another device wall seconds), the median of interleaved repetitions; what
+travels from one machine to another is the ratio. NT-Xent is measured in memory: the largest amount that a forward and a
+backward pass hold beyond what was there before, in units of the (2N, 2N) matrix of similarities. On a GPU: see
+`tools/gpu.py`.
 """
 import argparse
+import inspect
 import os
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from torch.nn import functional as F
 
 from tlutils import adapters, data, env, models, selfsup, train
 
+CPU = torch.device("cpu")
 TARGETS = {"two_views": 10.0, "cached features, head": 5.0, "cached features, adapter": 5.0, "NT-Xent, copies": 2.0}
 
 
@@ -42,51 +45,58 @@ class Line:
         return self.ours < TARGETS[self.name] if self.unit == "matrices" else self.ratio >= TARGETS[self.name]
 
 
-def interleaved(one, other, repeats):
-    """Return the median CPU seconds of two actions, run in turns after one round that does not count."""
+def interleaved(one, other, repeats, device=CPU):
+    """Return the median seconds of two actions, run in turns after one round that does not count."""
+    def now():
+        if device.type == "cpu":
+            return time.process_time()
+        getattr(torch, device.type).synchronize()
+        return time.perf_counter()
+
     seconds: tuple[list[float], list[float]] = ([], [])
     for k in range(repeats + 1):
         for kept, action in zip(seconds, (one, other), strict=True):
-            start = time.process_time()
+            start = now()
             action()
+            took = now() - start
             if k:
-                kept.append(time.process_time() - start)
+                kept.append(took)
     return tuple(float(torch.tensor(kept, dtype=torch.float64).median()) for kept in seconds)
 
 
-def views(quick, repeats):
+def views(quick, repeats, device=CPU):
     """Two views of a batch, against torchvision's transforms of one image after the other, with the same operations."""
     from torchvision.transforms import v2
     n = 16 if quick else 256
     images, _ = data.colour_glyphs("abcdefgh", n, seed=0, side=32)
-    x = data.to_tensor(images)
+    x = data.to_tensor(images, device)
     levels = [picture * 0.25 + 0.5 for picture in x]
     each = v2.Compose([v2.RandomResizedCrop(32, antialias=False), v2.RandomHorizontalFlip(),
                        v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8), v2.RandomGrayscale(0.2),
                        v2.RandomApply([v2.GaussianBlur(3, (0.1, 2.0))], 0.5)])
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
 
     def theirs():
         return [torch.stack([each(picture) for picture in levels]) for _ in range(2)]
 
-    one, other = interleaved(theirs, lambda: selfsup.two_views(x, generator), repeats)
+    one, other = interleaved(theirs, lambda: selfsup.two_views(x, generator), repeats, device)
     return Line("two_views", f"{n} images of 32 x 32 RGB", one, other)
 
 
-def frozen(quick, repeats, adapter):
+def frozen(quick, repeats, adapter, device=CPU):
     """Train what lies above a frozen body: through the whole network in each step, or on features computed once."""
     n, steps = (64, 5) if quick else (2000, 400)
     network, width = (models.tiny_vit, 48) if adapter else (models.conv8, 64)
     images, labels = data.glyphs("abcdefghij", n, seed=0)
-    x, y = data.to_tensor(images), torch.from_numpy(labels)
+    x, y = data.to_tensor(images, device), torch.from_numpy(labels).to(device)
 
     def top():
         env.seed_everything(0)
         head = nn.Linear(width, 10)
-        return nn.Sequential(adapters.BottleneckAdapter(width, 8), head) if adapter else head
+        return (nn.Sequential(adapters.BottleneckAdapter(width, 8), head) if adapter else head).to(device)
 
     env.seed_everything(1)
-    body = network(10)[:-1].eval().requires_grad_(False)
+    body = network(10)[:-1].to(device).eval().requires_grad_(False)
     found = {}
 
     def trained(cached):
@@ -103,22 +113,26 @@ def frozen(quick, repeats, adapter):
             losses.append(float(loss.detach()))
         found[cached] = losses
 
-    one, other = interleaved(lambda: trained(False), lambda: trained(True), repeats)
+    one, other = interleaved(lambda: trained(False), lambda: trained(True), repeats, device)
     torch.testing.assert_close(found[True], found[False], atol=1e-3, rtol=1e-3)    # the same training
     case = f"{network.__name__}, {n} images, {steps} steps"
     return Line(f"cached features, {'adapter' if adapter else 'head'}", case, one, other)
 
 
-PEAK = """
+def plain(a, b, tau):
+    """NT-Xent as one writes it with cross_entropy."""
+    z = F.normalize(torch.cat([a, b]), dim=1)
+    s = z @ z.T / tau
+    s = s.masked_fill(torch.eye(len(s), dtype=torch.bool, device=s.device), -torch.inf)
+    return F.cross_entropy(s, torch.arange(len(s), device=s.device).roll(len(a)))
+
+
+PEAK = f"""
 import sys, torch
 from torch.nn import functional as F
 from tlutils.selfsup import nt_xent
 n, which = int(sys.argv[1]), sys.argv[2]
-def plain(a, b, tau):
-    z = F.normalize(torch.cat([a, b]), dim=1)
-    s = z @ z.T / tau
-    s = s.masked_fill(torch.eye(len(s), dtype=torch.bool), -torch.inf)
-    return F.cross_entropy(s, torch.arange(len(s)).roll(len(a)))
+{inspect.getsource(plain)}
 a, b = (torch.randn(n, 64, requires_grad=True) for _ in range(2))
 small = [t[:8].detach().requires_grad_() for t in (a, b)]
 for loss in (plain(*small, 0.5), nt_xent(*small, temperature=0.5)):
@@ -133,9 +147,24 @@ print((status("VmHWM") - before) * 1024 / (4 * (2 * n) ** 2))
 """
 
 
-def memory(quick):
-    """Matrices of (2N, 2N) held by NT-Xent, written with cross_entropy and ours, each in a process of its own."""
+def held(n, which, device):
+    """Return the matrices that a forward and a backward pass hold at most on a GPU that counts its memory (CUDA)."""
+    a, b = (torch.randn(n, 64, device=device).requires_grad_() for _ in range(2))
+    loss = plain if which == "plain" else lambda a, b, tau: selfsup.nt_xent(a, b, temperature=tau)
+    loss(*(t[:8].detach().requires_grad_() for t in (a, b)), 0.5).backward()            # what a library holds anyway
+    torch.cuda.synchronize(device), torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    loss(a, b, 0.5).backward()
+    torch.cuda.synchronize(device)
+    return (torch.cuda.max_memory_allocated(device) - before) / (4 * (2 * n) ** 2)
+
+
+def memory(quick, device=CPU):
+    """Matrices of (2N, 2N) held by NT-Xent, written with cross_entropy and ours; on the CPU each in its own process."""
     n = 3000 if quick else 4096
+    if device.type == "cuda":
+        one, other = (held(n, which, device) for which in ("plain", "ours"))
+        return Line("NT-Xent, copies", f"N = {n:,}", one, other, "matrices")
     one, other = (float(subprocess.run([sys.executable, "-c", PEAK, str(n), which], capture_output=True, text=True,
                                        check=True).stdout) for which in ("plain", "ours"))
     return Line("NT-Xent, copies", f"N = {n:,}", one, other, "matrices")

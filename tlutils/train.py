@@ -24,7 +24,8 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
         loss_fn returns no scalar tensor.
     """
     where = next(model.parameters()).device.type
-    mixed = where == "cuda" if mixed_precision is None else mixed_precision
+    mixed = where == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 would imitate it, slowly
+    mixed = mixed if mixed_precision is None else mixed_precision
     losses: list[Tensor] = []
     model.train()
     for step, batch in enumerate(tqdm(batches, disable=not progress)):

@@ -99,7 +99,12 @@ def target(name: str, config: Config, seed: int, unseen: np.ndarray):
 def probe_features(model: nn.Sequential, x: torch.Tensor, n: int) -> np.ndarray:
     """Return what a probe reads from the first n blocks: maps averaged to 3x3, flat, (batch, d); 0: pixels."""
     z = train.features(model, x, n)
-    return (F.adaptive_avg_pool2d(z, 3) if z.ndim == 4 and n > 0 else z).flatten(1).cpu().numpy()
+    return (thirds(z) if z.ndim == 4 and n > 0 else z).flatten(1).cpu().numpy()
+
+
+def thirds(z: torch.Tensor) -> torch.Tensor:
+    """Return maps (n, c, h, w) averaged to 3x3; Apple's GPUs average over parts of unequal size on the CPU alone."""
+    return F.adaptive_avg_pool2d(z.cpu() if z.device.type == "mps" else z, 3)
 
 
 def linear_probe(z, y, z_test, y_test, *, C: float = 0.1, kind: str = "softmax") -> float:

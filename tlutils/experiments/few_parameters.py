@@ -4,7 +4,6 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from safetensors.torch import save as serialise
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -161,7 +160,8 @@ def task_state(model: nn.Sequential) -> dict[str, Tensor]:
 
 def stored_bytes(model: nn.Sequential) -> int:
     """Return the size of a task's file in the safetensors format."""
-    return len(serialise({name: value.contiguous() for name, value in task_state(model).items()}))
+    from safetensors.torch import save as serialise
+    return len(serialise({name: value.cpu().contiguous() for name, value in task_state(model).items()}))
 
 
 def difference(a: nn.Sequential, b: nn.Sequential, x: Tensor) -> float:

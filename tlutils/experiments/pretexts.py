@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlutils import data, env, selfsup, train
-from tlutils.experiments import pretraining, record
+from tlutils.experiments import few_labels, pretraining, record
 
 CHAPTER = "06_filling_in_and_pretexts"
 QUESTIONS = ("class", "ink", "turn")
@@ -168,7 +168,7 @@ def layers(f: nn.Sequential, x: Tensor) -> dict[str, np.ndarray]:
     read, z = {}, x
     for name, block in f.named_children():
         z = train.predict(block, z)
-        read[name] = (F.adaptive_avg_pool2d(z, 3) if z.ndim == 4 else z).flatten(1).cpu().numpy()
+        read[name] = (few_labels.thirds(z) if z.ndim == 4 else z).flatten(1).cpu().numpy()
     return read
 
 
