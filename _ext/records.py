@@ -18,6 +18,25 @@ def cell(text):
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
+def as_text(text):
+    """Return markdown that shows a recorded text as it is written; only `code` between backquotes is markup."""
+    pieces = re.split(r"(`[^`]+`)", " ".join(str(text).split()))
+    pieces[::2] = [re.sub(r"([\\`*_{}\[\]<>#~$&])", r"\\\1", piece) for piece in pieces[::2]]
+    return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", "".join(pieces))  # no list begins here
+
+
+def read(path, *keys):
+    """Return a JSON file as a dictionary; ValueError that names it if it is damaged or lacks one of the keys."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it with git") from None
+    if not isinstance(found, dict) or (missing := sorted(set(keys) - set(found))):
+        lacks = f"it lacks {', '.join(missing)}" if isinstance(found, dict) else f"it holds {str(found)[:40]}"
+        raise ValueError(f"{path} is damaged ({lacks}); restore it with git")
+    return found
+
+
 def table(head, rows):
     """Return a markdown table."""
     lines = [head, ["---"] * len(head), *rows]
@@ -31,7 +50,7 @@ def toc_chapters(root):
 
 def cells(notebook):
     """Return the cells of a notebook, each source as one string."""
-    found = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    found = read(notebook, "cells")["cells"]
     return [cell | {"source": "".join(cell["source"])} for cell in found]
 
 
@@ -82,7 +101,7 @@ def minutes(run):
 def run_times(root):
     """Return the content of results/chapters.json, or {} where nothing was recorded yet."""
     path = Path(root, "results", "chapters.json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read(path) if path.exists() else {}
 
 
 def chapter_map(root, up):
@@ -107,7 +126,7 @@ WAYS = ("probe 2", "probe 4", "probe 6", "probe 7", "partial", "slow body", "fin
 
 def ways_compared(root, up):
     """Return mean accuracies by target, labels per class and way of transfer as markdown, the best of a row in bold."""
-    record = json.loads(Path(root, "results", "03_fine_tune_or_freeze", "labels_per_class.json").read_text("utf-8"))
+    record = read(Path(root, "results", "03_fine_tune_or_freeze", "labels_per_class.json"), "rows")
     found = {}
     for row in record["rows"]:
         if row["metric"] == "accuracy" and row["method"] in WAYS and row.get("labels_per_class"):
@@ -125,9 +144,9 @@ def recorded_runs(root, up):
     """Return the table of recorded experiments as markdown."""
     rows = []
     for path in sorted(Path(root, "results").glob("[0-9][0-9]_*/*.json")):
-        made = json.loads(path.read_text(encoding="utf-8"))
-        rows.append([path.parent.name[:2], made["question"], f"`{made['command']}`", made["device"],
-                     f"{made['wall_s'] / 60:.1f}", made["date_utc"][:10]])
+        made = read(path, "question", "command", "device", "wall_s", "date_utc")
+        rows.append([path.parent.name[:2], as_text(made["question"]), f"`{str(made['command']).replace('`', ' ')}`",
+                     as_text(made["device"]), f"{made['wall_s'] / 60:.1f}", as_text(made["date_utc"][:10])])
     if not rows:
         return "No experiment has been recorded yet."
     return table(["chapter", "question", "command", "device", "minutes", "date"], rows)
@@ -135,7 +154,7 @@ def recorded_runs(root, up):
 
 def chapter_times(root, up):
     """Return the table of the chapters' run times as markdown."""
-    rows = [[number, key.split("/")[0], run["device"], f"{run['minutes']:.1f}", f"{run['memory_gb']:.1f}",
+    rows = [[number, key.split("/")[0], as_text(run["device"]), f"{run['minutes']:.1f}", f"{run['memory_gb']:.1f}",
              run.get("date_utc", "")[:10]]
             for number, runs in sorted(run_times(root).items()) for key, run in sorted(runs.items())]
     if not rows:
@@ -187,8 +206,17 @@ class Generated(SphinxDirective):
 
     def run(self):
         """Return the nodes of the generated markdown."""
-        node = self.parsed(type(self).make(*self.prepare()))
+        try:
+            node = self.parsed(type(self).make(*self.prepare()))
+        except ValueError as error:
+            raise self.error(str(error)) from None
         return node.children if any(isinstance(child, nodes.section) for child in node.children) else [node]
+
+
+def hide_folders(app, what, name, obj, options, signature, returns):
+    """Leave the builder's folder out of a default such as zoo.ZOO: the page says that it is a path, not whose."""
+    hidden = re.sub(r"(?:Posix|Windows)?Path\((['\"]).*?\1\)", "Path(...)", signature or "")
+    return (hidden, returns) if signature else None
 
 
 class LivingFigure(Generated):
@@ -252,7 +280,7 @@ class Evidence(Generated):
             found = [text for text in checked if text.startswith(beginning.strip())]
             if len(found) != 1:
                 raise self.error(f"chapter {number}: {len(found)} checked claims begin with {beginning.strip()!r}")
-            lines.append(f"- {found[0]} ({link})")
+            lines.append(f"- {as_text(found[0])} ({link})")
         return [self.parsed("\n".join(lines), "evidence")]
 
 
@@ -264,4 +292,5 @@ def setup(app):
     app.add_directive("living-figure", LivingFigure)
     app.add_directive("evidence", Evidence)
     app.connect("env-get-outdated", outdated)
+    app.connect("autodoc-process-signature", hide_folders)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

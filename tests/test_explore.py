@@ -1,4 +1,5 @@
 """Explorers: frames that differ and describe themselves, and widgets that draw any value."""
+import html
 import json
 import re
 import sys
@@ -50,14 +51,35 @@ def test_two_parameters_give_a_frame_for_every_pair_the_second_running_fastest()
 
 def test_the_first_picture_is_the_one_at_start():
     explorer = explore(bar, "height", [1, 2, 5], start=1, second=("factor", [1, 2]), alt="{} times {}")
-    html = explorer.to_html()
-    assert re.search(r'<img [^>]*alt="2 times 1"', html) and 'max="2" step="1" value="1"' in html
+    page = explorer.to_html()
+    assert re.search(r'<img [^>]*alt="2 times 1"', page) and 'max="2" step="1" value="1"' in page
 
 
 def test_what_the_author_writes_is_escaped():
     explorer = explore(bar, "a <b>", [1], alt='say "</script>"')
     assert "<b>" not in explorer.to_html() and explorer.to_html().count("</script>") == 2
     assert payload(explorer)["frames"][0]["alt"] == 'say "</script>"'
+
+
+@pytest.mark.parametrize("template, shown", [
+    ("height {}", "height 5"), ("{:.2f} m", "5.00 m"), ("{0} and {0}", "5 and 5"), ("{{{}}}", "{5}"),
+    ("$x_{i}$ = {}", "$x_{i}$ = 5"), ("{a, b} and {0}", "{a, b} and 5"), ("{", "{"), ("}", "}"), ("{} of {", "5 of {"),
+    ("{} {}", "5 {}"), ("{name} {:>3}", "{name}   5"), ("x_{10}", "x_{10}"), ("<b>{}</b> & \"", "<b>5</b> & \""),
+    ("{{}} {x!r} {!r}", "{} {x!r} 5"), ("", "")])
+def test_braces_without_a_value_are_text(template, shown):
+    explorer = explore(bar, "height", [5], alt=template, label=template)
+    data = payload(explorer)
+    assert data["frames"][0]["alt"] == shown == data["labels"][0][0]
+    assert repr(explorer) == f"Explorer of height: {shown}"
+    assert f'alt="{html.escape(shown)}"' in explorer.to_html()
+
+
+def test_values_that_hold_markup_are_text():
+    values = ["<b>", "</script>", '"', "&amp;", "{}", "{0.__class__}"]
+    explorer = explore(lambda ax, value: None, 'a "name" <i> {}', values, alt="kind {}", label="{}!")
+    page = explorer.to_html()
+    assert payload(explorer)["labels"][0] == [f"{value}!" for value in values]
+    assert page.count("</script>") == 2 and "<b>" not in page and "<i>" not in page and 'a "name"' not in page
 
 
 @pytest.mark.parametrize("wrong, message", [

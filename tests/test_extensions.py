@@ -142,6 +142,62 @@ def test_the_table_of_ways_marks_the_best_of_each_row():
     assert f"{100 * sum(values) / len(values):.1f}" in next(row for row in rows if row[:2] == ["similar", "5"])[-1]
 
 
+MARKUP = ["<b>bold</b>", "</script><script>alert(1)</script>", "a *b* _c_ **d**", "[x](https://example.org) ![y](z)",
+          "a & b &amp; c", "$x_i$ {ref} {{ b }}", "| a | b |", "a \\ b \\| c", "# head", "- item", "1. item",
+          "> quoted", "~~gone~~ [^1] <https://example.org>", "an odd ` backquote"]
+
+
+def shown_text(markdown):
+    """Return (text, tags) of markdown as the book's own parser reads it."""
+    from markdown_it import MarkdownIt
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
+    from mdit_py_plugins.myst_role import myst_role_plugin
+
+    page = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(dollarmath_plugin).use(myst_role_plugin)
+    tokens = [part for token in page.parse(markdown) for part in (token.children or [token])]
+    return "".join(token.content for token in tokens), {word for token in tokens for word in (token.tag, token.type)}
+
+
+@pytest.mark.parametrize("words", MARKUP)
+def test_markup_in_recorded_texts_is_shown_as_text(tmp_path, words):
+    path = tmp_path / "results" / "04_x" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"question": words, "command": "python", "device": words, "wall_s": 60,
+                                "date_utc": "2026-01-01T"}))
+    text, tags = shown_text(records.recorded_runs(tmp_path, ""))
+    assert text.count(words) == 2 and text.startswith("chapterquestion") and text.endswith("1.02026-01-01"), text
+    claim, inside = shown_text(f"- {records.as_text(words)} (link)")
+    assert claim == f"{words} (link)"
+    plain = {"ul", "li", "p", "table", "thead", "tbody", "tr", "td", "th", "code", "", "code_inline", "text"}
+    assert {tag for tag in tags | inside if not tag.endswith(("_open", "_close"))} <= plain
+
+
+def test_code_in_a_recorded_question_stays_code():
+    text, tags = shown_text(records.as_text("What are 2 * 3 in the protocol of `kinds * 2`?"))
+    assert text == "What are 2 * 3 in the protocol of kinds * 2?" and "code_inline" in tags
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"question": "?"}', "[" * 50_000])
+def test_a_damaged_record_is_named(tmp_path, content):
+    path = tmp_path / "results" / "04_x" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(ValueError, match="run.json is damaged"):
+        records.recorded_runs(tmp_path, "")
+    (tmp_path / "x.ipynb").write_text(content)
+    with pytest.raises(ValueError, match="x.ipynb is damaged"):
+        records.cells(tmp_path / "x.ipynb")
+
+
+def test_the_builders_folder_stays_out_of_signatures():
+    def hidden(signature):
+        return records.hide_folders(None, "function", "f", None, {}, signature, "Path")
+
+    assert hidden("(folder: Path = PosixPath('/a/place'), n=1)") == ("(folder: Path = Path(...), n=1)", "Path")
+    assert hidden("(a=WindowsPath('C:/mine'), b=PosixPath('/x'))") == ("(a=Path(...), b=Path(...))", "Path")
+    assert hidden("(x, y=(1, 2))") == ("(x, y=(1, 2))", "Path") and hidden(None) is None
+
+
 def test_docstrings_become_fields_and_examples_stay():
     text = "Say |x|.\n\nShapes: x (n, d_k)\n    more.\nErrors: none.\n\n>>> f(2) * 3\n[6]\n\nAfter."
     lines = docstrings.convert(text.split("\n"))

@@ -1,7 +1,9 @@
 """Questions: a form that answers by itself, a list of answers where no script runs, and guards for the author."""
 import json
+import math
 import re
 
+import numpy as np
 import pytest
 
 from tlutils.quiz import choose, choose_all, number, predict
@@ -58,7 +60,75 @@ def test_what_the_author_writes_is_escaped_and_the_same_question_has_the_same_by
     assert set(question._repr_mimebundle_()) == {"text/html", "text/plain"} and "http" not in html
 
 
+MARKUP = ["<b>bold</b>", "</script><script>alert(1)</script>", '" onclick="x', "a & b &amp; c", "{} {name} {0}", "UID",
+          'name="UID"', "%(id)s", "<!--", "'single'", "&lt;", "\N{LINE SEPARATOR}"]
+
+
+@pytest.mark.parametrize("words", MARKUP)
+def test_markup_in_any_part_is_text(words):
+    """Read the page as a browser does: every element is one of ours, and the words come out as they went in."""
+    from html.parser import HTMLParser
+
+    class Page(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.tags, self.words = [], []
+
+        def handle_starttag(self, tag, attributes):
+            self.tags.append((tag, tuple(name for name, _ in attributes)))
+
+        def handle_data(self, data):
+            self.words.append(data)
+
+    def read(word):
+        options = (word, True, word), (word, False, word)
+        every = [predict(word, (word, word), ("B", word), key=word), choose_all(word, *options),
+                 choose(word, *options, key=word),
+                 number(word, 3, tolerance=1, why=word, otherwise=word, unit=word, near={(1, 2): word})]
+        pages = [Page() for _ in every]
+        for page, question in zip(pages, every, strict=True):
+            page.feed(question.to_html())
+        return pages, every
+
+    (plain, _), (shown, questions) = read("plain"), read(words)
+    for before, after, question in zip(plain, shown, questions, strict=True):
+        assert after.tags == before.tags
+        assert "".join(after.words).count(words) >= 3, "legend, summary and options"
+        assert "NaN" not in json.dumps(payload(question)) and payload(question)["options" if "options" in payload(
+            question) else "cases"]
+
+
+def test_stars_in_code_are_stars():
+    assert "<code>f(*a, 2 * b * c)</code> is <em>so</em>" in choose("`f(*a, 2 * b * c)` is *so*", *OPTIONS).to_html()
+    assert "<em>the <code>x</code> layer</em>" in choose("*the `x` layer*", *OPTIONS).to_html()
+
+
+@pytest.mark.parametrize("low, high, holds, holds_not", [
+    (10, math.inf, 1e300, 9.9), (-math.inf, 0, -1e300, 0.1), (-math.inf, math.inf, 0, None), (5, 5, 5, 5.1),
+    (np.float32(2), np.inf, 1e9, 1), (np.int64(2), np.int64(3), 2.5, 4)])
+def test_a_range_may_be_open(low, high, holds, holds_not):
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    question = number("?", np.float32(7), tolerance=np.float32(0.5), why="w", otherwise="o", near={(low, high): "x"})
+    html = question.to_html()
+    text = re.search(r'<script type="application/json">(.*?)</script>', html, re.S).group(1)
+    one, two, _ = json.loads(text, parse_constant=refuse)["cases"][1]
+    assert one <= holds <= two and (holds_not is None or not one <= holds_not <= two)
+
+
+def test_numbers_at_the_end_of_what_there_is_stay_numbers():
+    assert "Infinity" not in number("?", 1.7e308, tolerance=1e308, why="w", otherwise="o").to_html()
+    assert payload(choose_all("?", ("a", np.bool_(True), "w"), ("b", 0, "w")))["options"][0]["right"] is True
+
+
 @pytest.mark.parametrize("make, message", [
+    (lambda: number("?", 7, tolerance=0, why="w", otherwise="o", near={(math.nan, 3): "x"}), "near must map"),
+    (lambda: number("?", 7, tolerance=0, why="w", otherwise="o", near={(3, math.nan): "x"}), "near must map"),
+    (lambda: number("?", 7, tolerance=0, why="w", otherwise="o", near={(3, 2): "x"}), r"got \(3, 2\)"),
+    (lambda: number("?", math.inf, tolerance=0, why="w", otherwise="o"), "answer must be finite"),
+    (lambda: number("?", 7, tolerance=math.inf, why="w", otherwise="o"), "tolerance must be finite"),
+    (lambda: number("?", 7, tolerance=math.nan, why="w", otherwise="o"), "tolerance must be >= 0, got nan"),
     (lambda: choose("?", OPTIONS[0], OPTIONS[0]), "exactly one option must be right, got 0"),
     (lambda: choose("?", OPTIONS[1], OPTIONS[1]), "got 2"),
     (lambda: choose("?", OPTIONS[1]), "two or more"),

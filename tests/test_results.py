@@ -1,6 +1,12 @@
 """Results: complete provenance, atomic writing, damaged files named."""
 import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,12 +55,12 @@ def test_a_run_killed_while_writing_leaves_the_last_good_file(tmp_path, monkeypa
     path = keep(tmp_path)
     before = path.read_text()
 
-    def die(self, text):
-        with open(self, "w") as f:
-            f.write(text[: len(text) // 2])
+    def die(self, content):
+        with open(self, "wb") as f:
+            f.write(content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pathlib.Path.write_text", die)
+    monkeypatch.setattr("pathlib.Path.write_bytes", die)
     with pytest.raises(KeyboardInterrupt):
         keep(tmp_path, ROWS[:1])
     assert path.read_text() == before and list(path.parent.iterdir()) == [path]
@@ -70,6 +76,155 @@ def test_load_says_what_is_missing_or_damaged(tmp_path):
     path.write_text(json.dumps({"schema": 99}))
     with pytest.raises(ValueError, match="schema 99"):
         results.load("99_test", "run", folder=tmp_path)
+
+
+def altered(text, **changes):
+    """Return the text of a record with other values under some keys; None takes a key away."""
+    record = json.loads(text) | changes
+    return json.dumps({key: value for key, value in record.items() if value is not None})
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: "3", lambda text: '"a word"', lambda text: "[" * 50_000, lambda text: '{"a":' * 50_000,
+    lambda text: text.replace("0.5", "NaN"), lambda text: text.replace("0.5", "1e999"),
+    lambda text: text.replace("0.5", "1" + "0" * 350), lambda text: text.replace("0.5", "1" + "0" * 6000),
+    lambda text: text.replace("0.5", "true"), lambda text: text.replace('"seed": 2', '"seed": "2"'),
+    lambda text: text.replace('"seed": 2', '"seed": true'), lambda text: text.replace('"probe"', "7"),
+    lambda text: altered(text, rows=None), lambda text: altered(text, rows={"a": 1}),
+    lambda text: altered(text, rows=[ROWS]), lambda text: altered(text, seeds=None),
+    lambda text: altered(text, config=[]), lambda text: altered(text, question=5), lambda text: ""],
+    ids=str)
+def test_json_of_another_shape_is_a_damaged_file_that_is_named(tmp_path, change):
+    path = keep(tmp_path)
+    path.write_text(change(path.read_text()))
+    with pytest.raises(ValueError, match="run.json is damaged"):
+        results.load("99_test", "run", folder=tmp_path)
+
+
+def test_text_in_another_encoding_is_a_damaged_file_that_is_named(tmp_path):
+    path = keep(tmp_path)
+    path.write_bytes(path.read_text().replace("why?", "pourquoi, en été?").encode("latin-1"))
+    with pytest.raises(ValueError, match="run.json is damaged"):
+        results.load("99_test", "run", folder=tmp_path)
+    (tmp_path / "published").mkdir()
+    for content in ("[]", '{"paper": NaN}', "{"):
+        (tmp_path / "published" / "smith.json").write_text(content)
+        with pytest.raises(ValueError, match="smith.json is damaged"):
+            results.published("smith", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", [
+    "..", "a/b", "../a", "a\\b", "/etc/passwd", "", ".", "a..b", ".hid", "a\n", "a\0", None, 3])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
+    for call in (lambda: results.load("99_test", name, folder=tmp_path), lambda: results.load(name, "run", tmp_path),
+                 lambda: results.published(name, folder=tmp_path),
+                 lambda: results.save("99_test", name, ROWS, question="?", command="c", config={}, seeds=[0], data={},
+                                      started=0, folder=tmp_path)):
+        with pytest.raises(ValueError, match="must be a plain name"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_of_numpy_and_torch_are_stored_as_plain_numbers(tmp_path):
+    import torch
+
+    row = {"method": np.str_("probe"), "seed": np.int64(3), "metric": "accuracy", "value": np.float32(0.5), "unit": "1",
+           "n": np.uint8(7), "kept": np.bool_(True)}
+    path = results.save("99_test", "run", [row, row | {"value": torch.tensor(2)}], question="?", command="c",
+                        config={"lr": np.float16(0.25), "sizes": (np.int32(1), 2), 5: np.arange(2)}, seeds=np.arange(3),
+                        data={"sizes": {np.int64(1): torch.ones(1)}}, started=time.time(), folder=tmp_path)
+    record = results.load("99_test", "run", folder=path.parents[1])
+    assert record["rows"][0] == {"method": "probe", "seed": 3, "metric": "accuracy", "value": 0.5, "unit": "1", "n": 7,
+                                 "kept": True}
+    assert record["rows"][1]["value"] == 2 and record["seeds"] == [0, 1, 2]
+    assert record["config"] == {"lr": 0.25, "sizes": [1, 2], "5": [0, 1]} and record["data"] == {"sizes": {"1": [1.0]}}
+
+
+@pytest.mark.parametrize("config, says", [
+    ({"lr": float("inf")}, r"config\.lr must be finite, got inf"), ({"a": [0, {"b": np.nan}]}, r"config\.a\[1\]\.b"),
+    ({"root": Path("x")}, r"config\.root .*Path"), ({"kinds": {1, 2}}, "config.kinds .*set"),
+    ({"type": np.float32}, "config.type"), ({1: 0, "1": 0}, "each once"), ({(1, 2): 0}, "words for keys"),
+    ({"word": "\ud800"}, "config.word must be text"), ({"f": len}, "config.f")])
+def test_what_json_cannot_hold_is_named_and_nothing_is_written(tmp_path, config, says):
+    with pytest.raises(ValueError, match=says):
+        results.save("99_test", "run", ROWS, question="?", command="c", config=config, seeds=[0], data={}, started=0,
+                     folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_of_today_keep_their_bytes(tmp_path):
+    for path in sorted(results.RESULTS.glob("[0-9][0-9]_*/*.json")):
+        record = results.load(path.parent.name, path.stem)
+        record["rows"] = results.check_rows(record["rows"])
+        again = results.write_json(tmp_path / path.name, results.plain(record, "record"))
+        assert again.read_bytes() == path.read_bytes(), path
+
+
+def test_a_full_disk_leaves_the_old_file_and_names_it(tmp_path):
+    path = keep(tmp_path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))  # stands for a full disk
+    try:
+        with pytest.raises(OSError, match="not written.*run.json"):
+            keep(tmp_path, ROWS * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "99_test").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="run.json"):
+        keep(tmp_path)
+
+
+def test_writers_side_by_side_leave_one_whole_file(tmp_path):
+    code = ("import sys; from pathlib import Path; import results\n"
+            "for k in range(200): results.write_json(Path(sys.argv[1]), {'who': sys.argv[2] * 5000})")
+    path = tmp_path / "shared.json"
+    environment = os.environ | {"PYTHONPATH": str(results._PACKAGE)}
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, who], env=environment) for who in "ab"]
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    assert set(json.loads(path.read_text())["who"]) in ({"a"}, {"b"}) and list(tmp_path.iterdir()) == [path]
+
+
+def version_of_a_copy(folder, place, track=False, book=True, **variables):
+    """Return code_version() of a copy of results.py at `place` in somebody's git repository."""
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (folder / place).mkdir(parents=True)
+    shutil.copy(results.__file__, folder / place)
+    if book:
+        (folder / place).with_name("_toc.yml").touch()
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    if track:
+        subprocess.run([*git, "add", "-f", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    code = "import json, results; print(json.dumps(results.code_version()))"
+    environment = os.environ | {"PYTHONPATH": str(folder / place), "PYTHONDONTWRITEBYTECODE": "1"} | variables
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    return json.loads(done.stdout), head
+
+
+UNKNOWN = {"commit": "unknown", "dirty": True}
+
+
+@pytest.mark.parametrize("place, track", [(".venv/lib/tlutils", False), ("book/tlutils", True), ("tlutils", False),
+                                          ("other", True), (".", True)])
+def test_a_package_in_somebody_elses_repository_has_no_commit(tmp_path, place, track):
+    version, _ = version_of_a_copy(tmp_path / "project", place, track, book=place != "other")
+    assert version == UNKNOWN
+
+
+def test_the_package_of_its_own_repository_has_a_commit_also_inside_a_hook_of_git(tmp_path):
+    version, head = version_of_a_copy(tmp_path / "bühne", "tlutils", True, GIT_DIR=str(tmp_path / "none"), LC_ALL="C")
+    assert version == {"commit": head, "dirty": False}
+
+
+def test_without_git_the_commit_is_unknown(tmp_path):
+    version, _ = version_of_a_copy(tmp_path / "project", "tlutils", True, PATH=str(tmp_path))
+    assert version == UNKNOWN
 
 
 def test_select_orders_by_seed_and_refuses_a_misspelt_method():

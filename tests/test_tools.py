@@ -1,14 +1,24 @@
-"""The Makefile's helpers: preflight, normaliser, run, new, repo, record, freeze, notebook_text."""
+"""The Makefile's helpers: preflight, normaliser, build, serve, run, new, repo, record, freeze, notebook_text."""
 import ast
 import base64
 import copy
 import io
 import json
+import multiprocessing
+import os
+import re
+import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 
+import build
 import chapter
+import files
 import new
 import normalise
 import notebook_text
@@ -17,6 +27,7 @@ import preflight
 import pytest
 import record
 import repo
+import serve
 from PIL import Image, PngImagePlugin
 
 
@@ -185,14 +196,18 @@ def test_notebook_text_shows_sources_and_printed_text_but_no_picture():
     assert "# %% [code] a b" in text and "print(1)" in text and "#> ab" in text and "iVBOR" not in text
 
 
-def environment(version=(3, 12), free=50.0, needed=8.0, has_venv=True, installer="pip"):
+def environment(version=(3, 12), free=50.0, needed=8.0, has_venv=True, installer="pip", named=True):
     """Return what preflight says about a machine."""
-    return preflight.problem(version, free, needed, has_venv, installer)
+    return preflight.problem(version, free, needed, has_venv, installer, named)
 
 
 def test_preflight_says_in_one_line_what_is_in_the_way():
     assert environment() is None
     assert environment(version=(3, 11)) is None and environment(installer="uv", has_venv=False) is None
+    old = {"version": (3, 9), "installer": "uv"}
+    assert environment(**old, named=False) is None, "uv brings a Python"
+    assert "3.9 is too old" in environment(**old, named=True), "but not in the place of the one that was named"
+    assert "3.9 is too old" in environment(version=(3, 9), named=False)
     for line, words in ((environment(version=(3, 10)), ("3.10", "3.11")), (environment(version=(2, 7)), ("2.7",)),
                         (environment(free=7.9), ("8 GB", "7.9")),
                         (environment(has_venv=False), ("ensurepip", "python3-venv"))):
@@ -234,8 +249,13 @@ def test_a_new_chapter_has_the_next_number_the_template_and_a_line_in_the_conten
     assert 'key="04"' in "".join("".join(cell["source"]) for cell in code)
     with pytest.raises(SystemExit, match="already"):
         new.main("gradient_reversal", small_book)
-    with pytest.raises(SystemExit, match="slug"):
-        new.main("4th", small_book)
+    for wrong in ("4th", "a" * 300, "../x", "\N{LATIN SMALL LETTER E WITH ACUTE}tude"):
+        with pytest.raises(SystemExit, match="slug"):
+            new.main(wrong, small_book)
+    (small_book / "_toc.yml").write_text("parts:\n")
+    with pytest.raises(SystemExit, match="_toc.yml names no chapter"):
+        new.main("another", small_book)
+    assert not list(small_book.rglob("*another*"))
 
 
 def test_the_template_executes(small_book, monkeypatch):
@@ -263,7 +283,75 @@ def test_moving_the_repository_rewrites_every_address(small_book):
         repo.main("github.com/someone/a-book", small_book)
 
 
+def moved_half_way(book, url, after, monkeypatch):
+    """Move a book, stopped after so many files."""
+    written, write = [], files.write
+
+    def stop(path, content):
+        if len(written) == after:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(files, "write", stop)
+        repo.main(url, book)
+
+
+@pytest.mark.parametrize("after", range(5))
+@pytest.mark.parametrize("name", ["what-transfers-2", "what-transfers.js", "other"])
+def test_a_move_that_stopped_half_way_is_finished_by_the_same_command(small_book, monkeypatch, after, name):
+    (small_book / "chapters" / "03_old.ipynb").unlink()
+    new.main("first", small_book)
+    owner = chapter.repository()[0].split("/")[-2]
+    whole = small_book.with_name("whole")
+    shutil.copytree(small_book, whole)
+    url = f"https://github.com/{owner}/{name}"
+    assert len(repo.main(url, whole)) == 5
+    moved_half_way(small_book, url, after, monkeypatch)
+    repo.main(url, small_book)
+    for path in whole.rglob("*"):
+        assert path.is_dir() or (small_book / path.relative_to(whole)).read_bytes() == path.read_bytes(), path
+    shutil.rmtree(whole)
+
+
+def test_a_move_that_stopped_half_way_may_go_elsewhere(small_book, monkeypatch):
+    (small_book / "chapters" / "03_old.ipynb").unlink()
+    new.main("first", small_book)
+    moved_half_way(small_book, "https://github.com/half/way", 3, monkeypatch)
+    repo.main("https://github.com/the/end", small_book)
+    texts = "".join(path.read_text() for path in small_book.rglob("*") if path.is_file())
+    assert "half/way" not in texts and "half.github.io" not in texts and chapter.repository()[0] not in texts
+
+
+def test_a_damaged_file_stops_a_move_before_anything_is_written(small_book):
+    (small_book / "chapters" / "03_old.ipynb").unlink()
+    made = new.main("first", small_book)
+    for path, content in ((made, made.read_bytes()[:500]), (made, b"[]"), (small_book / "README.md", b"\xff\xfe"),
+                          (small_book / "_config.yml", b"title: x\n")):
+        before = {file: file.read_bytes() for file in small_book.rglob("*") if file.is_file()}
+        path.write_bytes(content)
+        with pytest.raises(SystemExit, match="damaged"):
+            repo.main("https://github.com/someone/a-book", small_book)
+        path.write_bytes(before[path])
+        assert {file: file.read_bytes() for file in small_book.rglob("*") if file.is_file()} == before
+
+
+def test_a_move_leaves_other_repositories_alone(small_book):
+    (small_book / "chapters" / "03_old.ipynb").unlink()
+    made = new.main("first", small_book)
+    nb = json.loads(made.read_text())
+    nb["cells"][-1]["source"] = "%pip install git+https://github.com/other/tool"
+    made.write_text(json.dumps(nb))
+    repo.main("https://github.com/someone/a-book", small_book)
+    assert "git+https://github.com/other/tool" in made.read_text()
+
+
 def test_moving_touches_only_the_whole_name():
+    for kept in ("https://github.com/a/b.js", "https://a.github.io/b-c/", "https://xa.github.io/b/", "github.com/a/bb"):
+        assert repo.rewrite(kept, "https://github.com/a/b", "https://github.com/x/y") == kept
+    text = "See https://github.com/a/b. And git+https://github.com/a/b.git"
+    assert repo.rewrite(text, "https://github.com/a/b", "https://github.com/x/y") == text.replace("a/b", "x/y")
     text = repo.rewrite("https://github.com/a/b https://github.com/a/b-c", "https://github.com/a/b", "https://github.com/x/y")
     assert text == "https://github.com/x/y https://github.com/a/b-c"
     text = "https://mybinder.org/v2/gh/a/b/main https://mybinder.org/v2/gh/a/b-c/main https://a.github.io/b/"
@@ -278,7 +366,31 @@ def test_recorded_commands_come_from_the_results_once_each(tmp_path):
         (folder / f"{name}.json").write_text(json.dumps({"command": "python -m x --record", "wall_s": seconds}))
     assert record.commands("2", tmp_path) == {"python -m x --record": 90.0}
     assert record.commands("03", tmp_path) == {}
-    assert record.argument_list("A=1 python -m x 'a b'") == (["A=1"], [sys.executable, "-m", "x", "a b"])
+    (folder / "c.json").write_text('{"command": 3}')
+    with pytest.raises(SystemExit, match="c.json is damaged"):
+        record.commands("02", tmp_path)
+
+
+def test_only_experiments_of_the_book_are_run(tmp_path):
+    for path in (chapter.ROOT / "results").glob("[0-9][0-9]_*/*.json"):
+        command = json.loads(path.read_text(encoding="utf-8"))["command"]
+        assert record.argument_list(command) == ({}, [sys.executable, *command.split()[1:]])
+    assert record.argument_list("TLUTILS_SCALE=full python3 -m tlutils.experiments.anb 'a b' --seeds 0") == (
+        {"TLUTILS_SCALE": "full"}, [sys.executable, "-m", "tlutils.experiments.anb", "a b", "--seeds", "0"])
+
+
+@pytest.mark.parametrize("command", [
+    "", "touch x", "python", "python -m", "python -c 'import tlutils.experiments.anb'", "python x.py", "python -m pip",
+    "python -m tlutils.experiments", "python -m tlutils.experiments.", "python -m tlutils.experiments.no_such_run",
+    "python -m tlutils.experiments.anb.x", "python -m tlutils.experiments/../../x", "python -mtlutils.experiments.anb",
+    "python -I -m tlutils.experiments.anb", "/tmp/python -m tlutils.experiments.anb", "sh -m tlutils.experiments.anb",
+    "LD_PRELOAD=x python -m tlutils.experiments.anb", "PYTHONPATH=/tmp python -m tlutils.experiments.anb", "'unclosed",
+    "TLUTILS_SCALE=full PATH=x python -m tlutils.experiments.anb", "python -m tlutils.experiments.__init__",
+    "env python -m tlutils.experiments.anb", "python -m xtlutils.experiments.anb", "TLUTILS_SCALE=full",
+    "python\n-c x -m tlutils.experiments.anb"])
+def test_any_other_command_of_a_record_is_told_and_not_run(command):
+    with pytest.raises(SystemExit, match="no experiment of the book"):
+        record.argument_list(command)
 
 
 def test_a_lock_pins_and_leaves_out_the_package_itself():
@@ -335,7 +447,7 @@ def test_the_larger_scale_leaves_the_stored_notebook_as_it_was(run_here, tmp_pat
 
 
 def test_a_wrong_chapter_number_is_told():
-    for wrong in ("99", "x", ""):
+    for wrong in ("99", "x", "", "\N{SUPERSCRIPT TWO}", "2 3", "-1", "9" * 5000, "1.", "\N{ARABIC-INDIC DIGIT TWO}"):
         with pytest.raises(SystemExit, match="CH must be"):
             chapter.find(wrong)
 
@@ -345,3 +457,259 @@ def test_the_normaliser_does_not_change_what_it_is_given():
     before = copy.deepcopy(nb)
     normalise.normalise(nb)
     assert nb == before
+
+
+@pytest.mark.parametrize("how", ["saved", "removed"])
+def test_what_was_saved_while_a_chapter_ran_is_kept(run_here, tmp_path, capsys, monkeypatch, how):
+    execute, path = run_here
+    import run
+
+    def meanwhile(nb, folder):
+        path.write_text('{"saved": "meanwhile"}') if how == "saved" else path.unlink()
+        return 1.0, 1.0
+
+    monkeypatch.setattr(run, "execute", meanwhile)
+    assert execute("1 + 1") == 1
+    assert (path.read_text() == '{"saved": "meanwhile"}') if how == "saved" else not path.exists()
+    assert (tmp_path / "_build" / "executed" / path.name).exists() and not (tmp_path / "results").exists()
+    assert "saved by someone else while it ran" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"nbformat": 4, "cells": [3]}', b"\xff", b"[" * 50_000,
+                                     b'{"nbformat": 4, "cells": [{"cell_type": "code", "metadata": {}, "source": []}]}',
+                                     b'{"nbformat": 3, "worksheets": []}', b"<<<<<<< HEAD\n{}"], ids=repr)
+def test_a_damaged_notebook_is_named_in_one_line(run_here, tmp_path, content, capsys):
+    _, path = run_here
+    import run
+    path.write_bytes(content)
+    for command in (lambda: run.main("05", tmp_path), lambda: normalise.main([str(path)]),
+                    lambda: chapter.refresh(path, "https://github.com/a/b"), lambda: build.check(tmp_path)):
+        with pytest.raises(SystemExit, match="05_tiny.ipynb is damaged") as told:
+            command()
+        assert "\n" not in str(told.value) and path.read_bytes() == content
+    with pytest.raises(SystemExit, match="cannot be read"):
+        normalise.main([str(tmp_path / "no.ipynb")])
+
+
+def test_a_damaged_notebook_is_shown_as_it_is_by_git_diff(tmp_path):
+    path = tmp_path / "x.ipynb"
+    for content in (b'{"cells": [', b"[3]", b'{"cells": [{"no": 1}]}', b"\xc3\xa9"):
+        path.write_bytes(content)
+        done = subprocess.run([sys.executable, chapter.ROOT / "tools" / "notebook_text.py", path], capture_output=True)
+        assert done.returncode == 0 and done.stdout == content
+
+
+@pytest.mark.parametrize("name, value", [("TLUTILS_SCALE", "huge"), ("TLUTILS_DEVICE", "toaster")])
+def test_a_wrong_setting_is_told_in_one_line(run_here, monkeypatch, name, value):
+    execute, _ = run_here
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=value) as told:
+        execute("1")
+    assert "\n" not in str(told.value)
+
+
+def test_damaged_run_times_are_named_before_the_chapter_runs(run_here, tmp_path):
+    execute, _ = run_here
+    times = tmp_path / "results" / "chapters.json"
+    times.parent.mkdir()
+    for content in ('{"05": {', "[]"):
+        times.write_text(content)
+        with pytest.raises(SystemExit, match="chapters.json is damaged"):
+            execute("raise RuntimeError('it ran')")
+
+
+def add_times(path, number):
+    """Add thirty run times to a file, one after the other."""
+    import run
+    for k in range(30):
+        run.record(path, number, f"laptop/{k}", {"minutes": 1})
+
+
+def test_run_times_of_two_runs_at_once_are_all_kept(tmp_path):
+    path = tmp_path / "results" / "chapters.json"
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=add_times, args=(path, number)) for number in ("02", "03", "04")]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    kept = {number: len(runs) for number, runs in json.loads(path.read_text()).items()}
+    assert kept == {"02": 30, "03": 30, "04": 30}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_and_names_it(tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # stands for a full disk
+    try:
+        with pytest.raises(OSError, match="not written.*a.ipynb"):
+            normalise.write(path, bytes(50_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(SystemExit, match="not written.*nowhere"), files.one_line():
+        files.write(tmp_path / "nowhere" / "b", b"")
+
+
+# A stand-in for Jupyter Book: a page a chapter and one that counts them, as slow as it is told.
+BUILDER = """
+import pathlib, sys, time
+html = pathlib.Path(sys.argv[-1], "_build", "html")
+(html / "chapters").mkdir(parents=True)
+for path in sorted(pathlib.Path("chapters").glob("*.ipynb")):
+    (html / "chapters" / path.with_suffix(".html").name).write_text(path.read_text())
+    if pathlib.Path("slow").exists():
+        pathlib.Path("at work").touch()
+        time.sleep(600 if pathlib.Path("slow").read_text() == "for ever" else 1)
+if pathlib.Path("broken").exists():
+    sys.exit("a warning that is an error")
+(html / "index.html").write_text(str(len(list(html.glob("chapters/*.html")))))
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Return a function that builds a book of two chapters, and its folder."""
+    (tmp_path / "chapters").mkdir()
+    for name in ("01_one", "02_two"):
+        cell = {"cell_type": "markdown", "metadata": {}, "source": f"# {name}"}
+        (tmp_path / "chapters" / f"{name}.ipynb").write_text(json.dumps({"nbformat": 4, "cells": [cell]}))
+    return lambda: build.main(tmp_path, [sys.executable, "-c", BUILDER]), tmp_path
+
+
+def shown(folder):
+    """Return {page: text} of a built site."""
+    html = folder / "_build" / "html"
+    return {path.relative_to(html).as_posix(): path.read_text() for path in html.rglob("*") if path.is_file()}
+
+
+def inode(folder):
+    """Return what tells one built site from the next."""
+    return (folder / "_build" / "html").stat().st_ino, (folder / "_build" / "html").stat().st_ctime_ns
+
+
+def test_the_book_is_built_when_the_content_of_a_source_changed_and_only_then(site):
+    make, folder = site
+    assert make() == 0 and set(shown(folder)) == {"index.html", "chapters/01_one.html", "chapters/02_two.html"}
+    first = inode(folder)
+    one = folder / "chapters" / "01_one.ipynb"
+    os.utime(one)
+    (folder / "chapters" / ".ipynb_checkpoints").mkdir()
+    (folder / "chapters" / ".ipynb_checkpoints" / "x.ipynb").touch()
+    assert make() == 0 and inode(folder) == first, "a date is no change"
+    one.write_text(one.read_text().replace("# 01_one", "# XYZZY"))
+    os.utime(one, (1, 1))
+    assert make() == 0 and "XYZZY" in shown(folder)["chapters/01_one.html"], "an old date hides no change"
+    (folder / "chapters" / "02_two.ipynb").unlink()
+    assert make() == 0 and set(shown(folder)) == {"index.html", "chapters/01_one.html"}
+    (folder / "_build" / "html" / "chapters" / "01_one.html").unlink()
+    assert make() == 0 and "chapters/01_one.html" in shown(folder), "a page that was lost comes back"
+    assert sorted(path.name for path in (folder / "_build").iterdir()) == ["built.json", "html"]
+
+
+def test_a_build_that_fails_leaves_the_last_book(site, capsys):
+    make, folder = site
+    (folder / "broken").touch()
+    assert make() == 1 and not (folder / "_build" / "html").exists()
+    (folder / "broken").unlink()
+    assert make() == 0
+    before = shown(folder)
+    (folder / "broken").touch()
+    (folder / "chapters" / "02_two.ipynb").unlink()
+    assert make() == 1 and shown(folder) == before
+    assert "_build/html is the one built before" in capsys.readouterr().err
+    (folder / "broken").unlink()
+    assert make() == 0 and shown(folder)["index.html"] == "1"
+    (folder / "results").mkdir()
+    (folder / "results" / "chapters.json").write_text("{")
+    with pytest.raises(SystemExit, match="chapters.json is damaged"):
+        make()
+
+
+def started(folder):
+    """Start a build of the stand-in in a process group of its own, and wait until it writes."""
+    code = f"import build, sys; sys.exit(build.main({str(folder)!r}, [sys.executable, '-c', {BUILDER!r}]))"
+    environment = os.environ | {"PYTHONPATH": str(chapter.ROOT / "tools")}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.time() + 60
+    while not (folder / "at work").exists() and time.time() < deadline:
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_a_build_that_is_stopped_leaves_the_last_book_and_the_next_one_is_whole(site, how):
+    make, folder = site
+    assert make() == 0
+    before = shown(folder)
+    (folder / "chapters" / "02_two.ipynb").unlink()
+    (folder / "slow").write_text("for ever")
+    process = started(folder)
+    os.killpg(process.pid, how)
+    said = process.communicate(timeout=60)[0]
+    assert shown(folder) == before and (how != signal.SIGINT or "Stopped" in said)
+    (folder / "slow").unlink()
+    assert make() == 0 and set(shown(folder)) == {"index.html", "chapters/01_one.html"}
+    assert sorted(path.name for path in (folder / "_build").iterdir()) == ["built.json", "html"]
+
+
+def test_stopped_between_the_old_and_the_new_book_the_next_build_mends_it(site):
+    make, folder = site
+    assert make() == 0
+    (folder / "_build" / "html").rename(folder / "_build" / ".last")
+    assert make() == 0 and shown(folder)["index.html"] == "2"
+
+
+def test_two_builds_at_once_take_turns(site):
+    make, folder = site
+    (folder / "slow").write_text("a little")
+    first, second = started(folder), started(folder)
+    said = [process.communicate(timeout=60)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0] and shown(folder)["index.html"] == "2"
+    assert "waiting for it" in "".join(said) and "Traceback" not in "".join(said)
+
+
+def test_the_book_is_served_to_this_machine_alone(tmp_path):
+    with pytest.raises(SystemExit, match="make book"):
+        serve.main("8000", tmp_path)
+    (tmp_path / "index.html").write_text("the book")
+    for wrong in ("", "x", "0", "65536", "-1", "8000.5", "\N{SUPERSCRIPT TWO}"):
+        with pytest.raises(SystemExit, match="PORT must be a number"):
+            serve.main(wrong, tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit, match=f"Port {port} cannot be used"):
+            serve.main(str(port), tmp_path)
+    code = f"import serve; serve.main('{port}', {str(tmp_path)!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"PYTHONPATH": str(chapter.ROOT / "tools")})
+    assert f"http://localhost:{port}" in process.stdout.readline()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+        assert answer.read() == b"the book"
+    with socket.socket() as other:
+        assert other.connect_ex(("127.0.0.2", port)) != 0, "it listens at 127.0.0.1, not everywhere"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0 and "Traceback" not in err
+
+
+@pytest.mark.parametrize("status, ci, passes", [(0, "", True), (5, "", True), (5, "true", False), (1, "", False)])
+def test_skipped_browser_tests_fail_nothing_except_in_ci(status, ci, passes):
+    makefile = (chapter.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\t.*tests/test_site.*\|\| \$\(NO_BROWSER\)$", makefile, re.M)) == 2
+    words = re.search(r"^NO_BROWSER = (.*)$", makefile, re.M).group(1).replace("$$", "$")
+    done = subprocess.run(["sh", "-c", f"(exit {status}) || {words}"], env=os.environ | {"CI": ci})
+    assert (done.returncode == 0) is passes
+
+
+def test_the_makefile_asks_for_the_python_that_preflight_wants_and_starts_no_script_by_its_place():
+    makefile = (chapter.ROOT / "Makefile").read_text(encoding="utf-8")
+    major, minor = preflight.OLDEST
+    assert f"'>={major}.{minor}'" in makefile and f"sys.version_info < ({major}, {minor})" in makefile
+    assert set(re.findall(r"\.venv/bin/([\w-]+)", makefile)) == {"python"}, "scripts die when the folder moves"
+    assert "--seed" in makefile and "export PYTHONPATH := $(CURDIR)" in makefile

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import numbers
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,13 +40,13 @@ class Explorer:
         self.draw(figure.subplots(), *values)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="webp", dpi=self.dpi, pil_kwargs={"quality": 80, "method": 6})
-        return buffer.getvalue(), self.alt(*values) if callable(self.alt) else self.alt.format(*values)
+        return buffer.getvalue(), self.alt(*values) if callable(self.alt) else _filled(self.alt, *values)
 
     def to_html(self) -> str:
         """Return the figure as one piece of HTML that asks no other host for anything."""
         frames = [{"src": f"data:image/webp;base64,{base64.b64encode(picture).decode()}", "alt": alt}
                   for picture, alt in self.frames]
-        shown = [[label.format(value) for value in values]
+        shown = [[_filled(label, value) for value in values]
                  for label, values in zip(self.labels, self.parameters.values(), strict=True)]
         starts = [self.start, *[0] * (len(shown) - 1)]
         first = frames[self.start * (len(frames) // len(shown[0]))]
@@ -99,7 +100,7 @@ class Explorer:
         return bundle
 
     def __repr__(self) -> str:
-        parts = [f"{name}: {', '.join(map(label.format, values))}"
+        parts = [f"{name}: {', '.join(_filled(label, value) for value in values)}"
                  for (name, values), label in zip(self.parameters.items(), self.labels, strict=True)]
         return f"Explorer of {'; '.join(parts)}"
 
@@ -112,7 +113,8 @@ def explore(draw: Callable[..., None], name: str, values: Sequence, *, alt: Call
     Shapes: values, at most 15; second = (name, at most 5 values) adds a slider, then draw(ax, value, other) is called
         for every pair; size in inches; start is the index of the value that is shown first.
     Convention: alt(value[, other]), or a format string, describes a frame to those who cannot see it; label formats
-        the value beside the slider. In a live kernel ipywidgets call draw for any other value too.
+        the value beside the slider. Both are shown as text, braces without a value too. In a live kernel ipywidgets
+        call draw for any other value too.
     Errors: ValueError for no values, more than 15 (5), a start outside of them, or twice the same name.
     """
     parameters, labels = {name: list(values)}, [label]
@@ -129,12 +131,29 @@ def explore(draw: Callable[..., None], name: str, values: Sequence, *, alt: Call
     return Explorer(draw, parameters, labels, alt, size, dpi, start)
 
 
+def _filled(template, *values):
+    """Return template.format(*values); braces that are no place of a value, as in x_{i} or {a, b}, stay as they are."""
+    try:
+        return template.format(*values)
+    except (KeyError, IndexError, ValueError):
+        count = itertools.count()
+
+    def fill(found):
+        number, rest = found.groups()
+        if number is None:
+            return found.group()[0]  # {{ and }}, as in every format string
+        k = int(number or next(count))
+        return f"{{0{rest}}}".format(values[k]) if k < len(values) else found.group()
+
+    return re.sub(r"\{\{|\}\}|\{(\d*)((?:![rsa])?(?::[^{}]*)?)\}", fill, template)
+
+
 def _controls(name, values, label, start):
     """Return the ipywidgets of one parameter: the one that holds the value, then a slider that sets it, if any."""
     import ipywidgets as widgets
 
     if not all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in values):
-        return [widgets.Dropdown(options=[(label.format(value), value) for value in values], value=values[start])]
+        return [widgets.Dropdown(options=[(_filled(label, value), value) for value in values], value=values[start])]
     whole = all(isinstance(value, numbers.Integral) for value in values)
     number = (int if whole else float)(values[start])
     low, high = float(min(values)), float(max(values))

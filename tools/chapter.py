@@ -2,9 +2,10 @@
 
     python tools/chapter.py        (after a change of SETUP or SINCE; nothing else in the notebooks changes)
 """
-import json
 import re
 from pathlib import Path
+
+import files
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
@@ -64,9 +65,11 @@ QUESTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["qu
 def repository(config=ROOT / "_config.yml"):
     """Return (url, branch) of the repository: _config.yml is the one place that holds them."""
     text = Path(config).read_text(encoding="utf-8")
-    block = re.search(r"^repository:\n((?:[ \t]+.*\n)+)", text, re.M).group(1)
-    url = re.search(r"^\s+url:\s*(\S+)", block, re.M).group(1)
-    return url, re.search(r"^\s+branch:\s*(\S+)", block, re.M).group(1)
+    block = re.search(r"^repository:\n((?:[ \t]+.*\n)+)", text, re.M)
+    found = [re.search(rf"^\s+{key}:\s*(\S+)", block.group(1) if block else "", re.M) for key in ("url", "branch")]
+    if not all(found):
+        raise SystemExit(f"{config} is damaged (it names no repository with url and branch); restore it with git")
+    return found[0].group(1), found[1].group(1)
 
 
 def badge(name, url, branch):
@@ -86,7 +89,8 @@ def paths():
 
 def find(number):
     """Return the notebook of the chapter with this number ("02", "2" or 2)."""
-    wanted = [path for path in paths() if str(number).isdigit() and path.name.startswith(f"{int(number):02d}_")]
+    digits = re.fullmatch("[0-9]{1,4}", str(number))
+    wanted = [path for path in paths() if digits and path.name.startswith(f"{int(number):02d}_")]
     if len(wanted) != 1:
         have = ", ".join(path.name[:2] for path in paths()) or "none yet"
         raise SystemExit(f"CH must be the number of one chapter, got {number!r}; there are: {have}")
@@ -97,17 +101,19 @@ def refresh(path, url):
     """Give a stored chapter the set-up cell of today; return whether that changed it."""
     import normalise  # which reads METADATA above
 
-    before = path.read_bytes()
-    nb = json.loads(before)
-    cell = next(cell for cell in nb["cells"] if "setup" in cell["metadata"].get("tags", []))
+    nb, before = files.read_notebook(path), path.read_bytes()
+    cell = next((cell for cell in nb["cells"] if "setup" in cell["metadata"].get("tags", [])), None)
+    if cell is None:
+        raise SystemExit(f"{path} has no set-up cell (tag setup)")
     cell["source"] = setup_cell(path.stem, url)
     after = normalise.to_bytes(normalise.normalise(nb))
     if after != before:
-        normalise.write(path, after)
+        files.write(path, after)
     return after != before
 
 
 if __name__ == "__main__":
-    for notebook in paths():
-        if refresh(notebook, repository()[0]):
-            print(f"{notebook.relative_to(ROOT)}: new set-up cell")
+    with files.one_line():
+        for notebook in paths():
+            if refresh(notebook, repository()[0]):
+                print(f"{notebook.relative_to(ROOT)}: new set-up cell")

@@ -162,6 +162,7 @@ def execute(path, folder):
 
 def main(name, chapters, at, python=None):
     """Make the environment, install the package, execute the chapters; return the exit status."""
+    os.environ.pop("PYTHONPATH", None)  # make names this folder there, and the installed package is what is tried
     folder = Path(at).resolve() / name
     python = make(name, folder, python)
     faults = [f"installing tlutils changed {line}" for line in install(python, folder)]

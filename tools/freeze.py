@@ -8,6 +8,7 @@ import platform
 import re
 
 import chapter
+import files
 
 
 def lock(packages):
@@ -20,5 +21,7 @@ def lock(packages):
 
 if __name__ == "__main__":
     path = chapter.ROOT / "requirements.lock"
-    path.write_text(lock({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}), encoding="utf-8")
-    print(f"{path.name}: {len(path.read_text(encoding='utf-8').splitlines()) - 1} packages")
+    text = lock({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()})
+    with files.one_line():
+        files.write(path, text.encode())
+    print(f"{path.name}: {len(text.splitlines()) - 1} packages")

@@ -4,8 +4,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
+import build
 import chapter
 
 UNREACHED = re.compile(r"Max retries|NameResolution|Name or service|Failed to resolve|timed? ?out|Connection|ProxyError"
@@ -44,8 +44,8 @@ def report(links):
 def main():
     """Build with Sphinx's linkcheck builder and report its findings."""
     where = chapter.ROOT / "_build" / "linkcheck"
-    done = subprocess.run([str(Path(sys.executable).with_name("jupyter-book")), "build", str(chapter.ROOT), "--quiet",
-                           "--builder", "linkcheck", "--path-output", str(where)], capture_output=True, text=True)
+    done = subprocess.run([*build.JUPYTER_BOOK, "build", str(chapter.ROOT), "--quiet", "--builder",
+                           "linkcheck", "--path-output", str(where)], capture_output=True, text=True)
     found = sorted(where.rglob("output.json"))
     if not found:
         raise SystemExit(f"the link check did not finish:\n{(done.stdout + done.stderr)[-3000:]}")

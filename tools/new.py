@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import chapter
+import files
 import normalise
 
 # One entry per cell: ("m", markdown), ("c", code), ("solution", code), ("question", code), ("claim", code),
@@ -81,7 +82,9 @@ def notebook(name, url, branch):
 def add_to_toc(text, name):
     """Return _toc.yml with the chapter added after the last chapter, with the same indent."""
     lines = text.splitlines()
-    last = max(i for i, line in enumerate(lines) if re.match(r"\s*- file: chapters/", line))
+    last = max((i for i, line in enumerate(lines) if re.match(r"\s*- file: chapters/", line)), default=None)
+    if last is None:
+        raise SystemExit("_toc.yml names no chapter; restore it with git")
     lines.insert(last + 1, lines[last].split("- file:")[0] + f"- file: chapters/{name}")
     return "\n".join(lines) + "\n"
 
@@ -89,8 +92,8 @@ def add_to_toc(text, name):
 def main(slug, root=chapter.ROOT):
     """Write the chapter's notebook and its line of the table of contents; return the path."""
     slug = slug.strip().lower().replace("-", "_").replace(" ", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", slug):
-        raise SystemExit(f"NAME must be a slug such as gradient_reversal, got {slug!r}")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", slug):
+        raise SystemExit(f"NAME must be a slug such as gradient_reversal, of at most 60 letters, got {slug[:80]!r}")
     root = Path(root)
     numbers = [int(path.name[:2]) for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb")]
     if any(path.name[3:-6] == slug for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb")):
@@ -99,13 +102,15 @@ def main(slug, root=chapter.ROOT):
     path = root / "chapters" / f"{name}.ipynb"
     url, branch = chapter.repository(root / "_config.yml")
     toc = root / "_toc.yml"
-    path.write_bytes(normalise.to_bytes(normalise.normalise(notebook(name, url, branch))))
-    toc.write_text(add_to_toc(toc.read_text(encoding="utf-8"), name), encoding="utf-8")
+    contents = add_to_toc(toc.read_text(encoding="utf-8"), name)
+    files.write(path, normalise.to_bytes(normalise.normalise(notebook(name, url, branch))))
+    files.write(toc, contents.encode())
     return path
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not sys.argv[1]:
         raise SystemExit("usage: make new NAME=slug")
-    made = main(sys.argv[1])
+    with files.one_line():
+        made = main(sys.argv[1])
     print(f"{made.relative_to(chapter.ROOT)}: write it in JupyterLab, then  make run CH={made.name[:2]}")

@@ -15,13 +15,13 @@ import base64
 import hashlib
 import io
 import json
-import os
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
 from chapter import METADATA
+from files import one_line, read_notebook, write
 from PIL import Image
 
 KEEP = ("cellView", "jupyter", "mystnb", "numbers", "tags")
@@ -219,19 +219,12 @@ def to_bytes(nb):
     return (json.dumps(nb, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def write(path, content):
-    """Write bytes under a temporary name, then rename: whoever reads sees the old file or the new one, never half."""
-    part = Path(f"{path}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
 def main(arguments):
     """Normalise the named notebooks; with --check only say which ones would change."""
     check, changed = "--check" in arguments, []
     for path in [Path(name) for name in arguments if name != "--check"]:
-        old = path.read_bytes()
-        new = to_bytes(normalise(json.loads(old)))
+        nb = read_notebook(path)
+        old, new = path.read_bytes(), to_bytes(normalise(nb))
         if new != old:
             changed.append(path)
             if not check:
@@ -242,4 +235,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with one_line():
+        sys.exit(main(sys.argv[1:]))

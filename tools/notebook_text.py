@@ -16,5 +16,10 @@ def lines(nb):
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as file:
-        sys.stdout.write("\n".join(lines(json.load(file))) + "\n")
+    with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    try:
+        text = "\n".join(lines(json.loads(text))) + "\n"
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        pass  # a damaged notebook: git diff shows it as it is
+    sys.stdout.buffer.write(text.encode())

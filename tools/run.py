@@ -10,6 +10,7 @@ import sys
 import time
 
 import chapter
+import files
 import nbformat
 import normalise
 from nbclient import NotebookClient
@@ -50,11 +51,17 @@ def execute(nb, folder):
 
 
 def record(path, number, key, run):
-    """Add one run to results/chapters.json, from which `tlutils.setup` tells the expected minutes."""
-    runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    runs.setdefault(number, {})[key] = run
+    """Add one run to results/chapters.json, from which `tlutils.setup` tells the expected minutes.
+
+    Two runs that end at once take turns, so neither writes over what the other has just added.
+    """
     path.parent.mkdir(exist_ok=True)
-    normalise.write(path, (json.dumps(runs, indent=1, sort_keys=True) + "\n").encode())
+    with files.locked(path.parent):
+        runs = files.read_json(path) if path.exists() else {}
+        if not isinstance(runs.setdefault(number, {}), dict):
+            raise SystemExit(f"{path} is damaged (chapter {number} holds {runs[number]!r:.40}); restore it with git")
+        runs[number][key] = run
+        files.write(path, (json.dumps(runs, indent=1, sort_keys=True) + "\n").encode())
 
 
 def main(number, root=chapter.ROOT):
@@ -62,9 +69,17 @@ def main(number, root=chapter.ROOT):
     from tlutils import env
 
     path = chapter.find(number)
-    previous = json.loads(path.read_bytes())
+    before = path.read_bytes()
+    previous = files.read_notebook(path, before)
+    times = root / "results" / "chapters.json"
+    if times.exists():
+        files.read_json(times)  # said now, not after minutes
     nb = nbformat.reads(json.dumps(previous), as_version=4)
-    calibration = env.calibrate()
+    try:
+        env.scale()
+        calibration = env.calibrate()
+    except (ValueError, RuntimeError, AssertionError) as error:  # TLUTILS_SCALE, or TLUTILS_DEVICE in PyTorch's words
+        raise SystemExit(str(error).split("\n")[0]) from None
     print(f"{path.relative_to(root)}: {env.device_name()}, scale {env.scale()}", flush=True)
     try:
         minutes, memory = execute(nb, path.parent)
@@ -74,13 +89,19 @@ def main(number, root=chapter.ROOT):
     target = path
     if env.scale() != "laptop":
         target = root / "_build" / env.scale() / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists() or path.read_bytes() != before:
+        target = root / "_build" / "executed" / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
     content = normalise.to_bytes(normalise.normalise(json.loads(nbformat.writes(nb, version=4)), previous))
-    normalise.write(target, content)
+    files.write(target, content)
+    if target.parent.name == "executed":
+        print(f"{path.name} was saved by someone else while it ran, and is left as it is. What ran lies in "
+              f"{target.relative_to(root)}; run it again.", file=sys.stderr)
+        return 1
     run = {"minutes": round(minutes, 2), "memory_gb": round(memory, 2), "calibration_s": round(calibration, 4),
            "device": env.device_name(), "versions": env.versions(),
            "date_utc": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")}
-    record(root / "results" / "chapters.json", path.name[:2], f"{env.scale()}/{env.device().type}", run)
+    record(times, path.name[:2], f"{env.scale()}/{env.device().type}", run)
     print(f"{target.relative_to(root)}: {minutes:.1f} min, {memory:.1f} GB, {len(content) / 1000:.0f} kB")
     return 0
 
@@ -88,4 +109,5 @@ def main(number, root=chapter.ROOT):
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not sys.argv[1]:
         raise SystemExit("usage: make run CH=02")
-    sys.exit(main(sys.argv[1]))
+    with files.one_line():
+        sys.exit(main(sys.argv[1]))

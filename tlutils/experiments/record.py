@@ -1,8 +1,11 @@
 """Run an experiment over its seeds and keep the rows with their provenance: the command line of every experiment."""
 import argparse
 import dataclasses
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from tqdm.auto import tqdm
 
@@ -14,15 +17,52 @@ def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], r
     """Read `python -m module NAME [--seeds ...]`, run preset NAME once a seed, save results/chapter/NAME.json.
 
     presets maps a name to (question, config); run(config, seed) returns rows; describe(config) names the data.
+    Convention: what JSON cannot hold is refused before the first seed. The rows of each seed are checked as they come
+        and kept in NAME.DATE-PROCESS.partial beside the record, with all that a record holds; the record itself is
+        written when every seed is done, and then the partial file goes. Runs side by side each have their own.
+    Errors: ValueError that names the seed, the row and the partial file for rows that `results.check_rows` refuses.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=f"recorded runs of chapter {chapter}")
     parser.add_argument("name", choices=presets, help="which run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     args = parser.parse_args()
+    if len(set(args.seeds)) < len(args.seeds):
+        parser.error(f"--seeds must be different numbers, got {' '.join(map(str, args.seeds))}")
     question, config = presets[args.name]
-    started, code, rows = time.time(), results.code_version(), []
-    for seed in tqdm(args.seeds, desc=args.name):
-        rows += run(config, seed)
-    command = f"python -m {module} {args.name} --seeds {' '.join(map(str, args.seeds))}"
-    print(results.save(chapter, args.name, rows, question=question, command=command, seeds=args.seeds,
-                       config=dataclasses.asdict(config), data=describe(config), started=started, code=code))
+    started, code, rows, done = time.time(), results.code_version(), [], []
+    told = {"question": question, "command": f"python -m {module} {args.name} --seeds {' '.join(map(str, args.seeds))}",
+            "config": results.plain(dataclasses.asdict(config), "config"),
+            "data": results.plain(describe(config), "data"), "started": started, "code": code}
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(started))
+    partial = results.place(chapter, args.name).with_name(f"{args.name}.{moment}-{os.getpid()}.partial")
+    kept = 0
+
+    def left():
+        return f"{kept} of {len(args.seeds)} seeds are kept in {partial}" if kept else "no seed is kept"
+
+    try:
+        for seed in tqdm(args.seeds, desc=args.name):
+            came = run(config, seed)
+            try:
+                rows += results.check_rows(came)
+            except ValueError as error:
+                raise ValueError(f"seed {seed}: {error}; {left()}") from None
+            done.append(seed)
+            if _keep(partial, results.made(args.name, rows, seeds=done, **told), args.seeds):
+                kept = len(done)
+        print(results.save(chapter, args.name, rows, seeds=args.seeds, **told))
+    except BaseException as error:
+        if left() not in str(error):
+            print(f"{args.name} stopped: {left()}", file=sys.stderr)
+        raise
+    partial.unlink(missing_ok=True)
+
+
+def _keep(partial: Path, record: dict, seeds: list[int]) -> bool:
+    """Write what is done so far; where that fails the run goes on, for the end may find room for the record."""
+    try:
+        results.write_json(partial, record | {"schema": f"{results.SCHEMA}, not yet whole", "seeds_wanted": seeds})
+    except OSError as error:
+        print(f"{error}; the run goes on", file=sys.stderr)
+        return False
+    return True

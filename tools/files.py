@@ -1,0 +1,83 @@
+"""Read, write and lock the files of the book: a damaged one is named in one line, and nothing is ever half-written."""
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+
+def read_json(path, content=None, kind=dict):
+    """Return the content of a JSON file (its bytes, where they were read before); one line if it is no `kind`."""
+    try:
+        found = json.loads((Path(path).read_bytes() if content is None else content).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SystemExit(f"{path} is damaged ({error}); restore it with git") from None
+    except OSError as error:
+        raise SystemExit(f"{path} cannot be read ({error.strerror})") from None
+    if not isinstance(found, kind):
+        raise SystemExit(f"{path} is damaged (it holds {str(found)[:40]}); restore it with git")
+    return found
+
+
+def read_notebook(path, content=None):
+    """Return a notebook as a dictionary; one line if the file does not hold a list of whole cells in format 4."""
+    nb = read_json(path, content)
+    cells = nb.get("cells")
+    if nb.get("nbformat") != 4 or not isinstance(cells, list) or not all(map(_whole, cells)):
+        raise SystemExit(f"{path} is damaged (it holds no list of whole cells in format 4); restore it with git")
+    return nb
+
+
+def _whole(cell):
+    """Return whether a cell has the parts that a notebook of format 4 gives it."""
+    return (isinstance(cell, dict) and isinstance(cell.get("cell_type"), str) and isinstance(cell.get("metadata"), dict)
+            and isinstance(cell.get("source"), str | list)
+            and (cell["cell_type"] != "code" or isinstance(cell.get("outputs"), list)))
+
+
+def write(path, content):
+    """Write bytes under a temporary name of their own, then rename: whoever reads sees the old file or the new one.
+
+    An error names the file, which then is as it was, and leaves nothing half-written.
+    """
+    part = Path(f"{path}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; not written", str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+@contextlib.contextmanager
+def locked(folder, wait=""):
+    """Hold a folder against other processes that ask for it; say `wait` while one of them has it. Ends with a kill."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no locks, and temporary names of their own still keep each file whole
+        yield None
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait:
+                print(wait, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # a file system of a network that has none
+            pass
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def one_line():
+    """Tell an error of the disk (full, not ours, not there) in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise SystemExit(str(error)) from None

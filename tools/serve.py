@@ -1,0 +1,31 @@
+"""Show the built book on this machine alone:  python tools/serve.py [PORT]  (make serve PORT=8000)"""
+import functools
+import http.server
+import sys
+from pathlib import Path
+
+import chapter
+
+
+def main(port="8000", site=chapter.ROOT / "_build" / "html"):
+    """Serve the site at localhost until Ctrl-C; one line where there is no book or the port is taken."""
+    if not Path(site, "index.html").exists():
+        raise SystemExit("There is no built book yet: run  make book")
+    if not (str(port).isascii() and str(port).isdigit() and 0 < int(port) < 65536):
+        raise SystemExit(f"PORT must be a number from 1 to 65535, got {port!r}")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), handler)
+    except OSError as error:
+        raise SystemExit(f"Port {port} cannot be used ({error.strerror}); take another:  "
+                         f"make serve PORT={int(port) % 65535 + 1}") from None
+    print(f"The book is at  http://localhost:{port}  until Ctrl-C.", flush=True)
+    with server:
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
