@@ -1,10 +1,10 @@
 """LogME (You et al. 2021): the evidence of a Bayesian linear model from features to targets."""
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from tlutils.arrays import storage
 from tlutils.transferability._blas import add_gram, eigen_components, symmetric
 from tlutils.transferability._inputs import Rows
 from tlutils.transferability._summary import Summary
@@ -134,9 +134,10 @@ def _fixed_point(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
 
 
 def _is_float(targets) -> bool:
-    return targets.is_floating_point() if isinstance(targets, Tensor) else np.asarray(targets).dtype.kind == "f"
+    targets = storage(targets, "targets")
+    return targets.is_floating_point() if isinstance(targets, Tensor) else targets.dtype.kind == "f"
 
 
 def _column(targets):
-    targets = targets.detach() if isinstance(targets, Tensor) else np.asarray(targets)
+    targets = storage(targets, "targets")
     return targets[:, None] if targets.ndim == 1 else targets
