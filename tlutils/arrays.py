@@ -1,6 +1,7 @@
 """What callers hand over: lists, arrays, tensors of any type and device or with a graph; and what is computed in."""
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -61,16 +62,22 @@ def full_precision(function: Callable) -> Callable:
     """Let a function of tensors compute in float32, or in float64 if one of them is that, and with autocast off.
 
     Convention: half precision holds a loss's input but not its sums and exponentials, so these are raised first;
-        gradients come back in the type of each input. Integers and masks stay; a scalar follows the others.
+        gradients come back in the type of each input. Masks stay; a scalar follows the others.
+    Errors: ValueError that names the argument for an array or complex numbers.
     """
+    names = tuple(inspect.signature(function).parameters)
+
     @functools.wraps(function)
     def in_full(*args, **kwargs):
-        tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-        double = any(x.dtype == torch.float64 and x.ndim for x in tensors)
+        given = [*zip(names, args, strict=False), *kwargs.items()]
+        for name, x in given:
+            if isinstance(x, np.ndarray) or isinstance(x, Tensor) and x.is_complex():
+                raise ValueError(f"{name} must be a tensor of real numbers, got {type(x).__name__} of {x.dtype}")
+        tensors = [x for _, x in given if isinstance(x, Tensor)]
+        dtype = torch.float64 if any(x.dtype == torch.float64 and x.ndim for x in tensors) else torch.float32
 
         def raised(x):
-            floats = isinstance(x, Tensor) and x.is_floating_point()
-            return x.to(torch.float64 if double else torch.float32) if floats else x
+            return x.to(dtype) if isinstance(x, Tensor) and x.dtype != torch.bool else x
 
         with no_autocast(tensors[0].device) if tensors else contextlib.nullcontext():
             return function(*map(raised, args), **{name: raised(x) for name, x in kwargs.items()})

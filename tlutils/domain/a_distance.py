@@ -21,10 +21,11 @@ def proxy_a_distance(source_features, target_features, *, seed: int) -> float:
     seed, parts = check_seed(seed), []
     for name, part in {"source_features": source_features, "target_features": target_features}.items():
         part = array(part, name)
-        if part.dtype.kind not in "fiub" or part.ndim != 2 or len(part) < 4 or not np.isfinite(part).all():
+        numbers = part.dtype.kind in "fiub" and part.ndim == 2 and part.shape[1] > 0
+        if not numbers or len(part) < 4 or not np.isfinite(part).all():
             raise ValueError(f"{name} must be a finite matrix of at least 4 rows, got {part.dtype} {part.shape}")
         parts.append(part.astype(np.float64))
-    if parts[0].shape[1] != parts[1].shape[1] or not parts[0].shape[1]:
+    if parts[0].shape[1] != parts[1].shape[1]:
         raise ValueError(f"both domains need the same features, got {parts[0].shape[1]} and {parts[1].shape[1]}")
     z, domain = np.concatenate(parts), np.repeat([1, 0], [len(part) for part in parts])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced"))

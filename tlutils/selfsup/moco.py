@@ -19,7 +19,8 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float = 0.07) -> 
         at least, whatever the inputs' type and autocast.
     Errors: ValueError for shapes that differ or a temperature that is not positive.
     """
-    if q.ndim != 2 or q.shape != k.shape or queue.ndim != 2 or queue.shape[1] != q.shape[1] or 0 in q.shape:
+    fit = q.ndim == queue.ndim == 2 and q.shape == k.shape and queue.shape[1] == q.shape[1]
+    if not fit or 0 in (*q.shape, *queue.shape):
         raise ValueError("q and k must be (N, d) and queue (K, d), got "
                          f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(queue.shape)}")
     if not 0 < temperature < float("inf"):

@@ -17,7 +17,7 @@ def linear_probe(features, labels, test_features, test_labels, *, strengths=STRE
 
     Shapes: features (n, d), labels (n,) integers or words, arrays or tensors; at least two examples of each class.
     Convention: features are standardised with the training set's mean and deviation (a column that varies by no more
-        than rounding is only centred); multinomial logistic regression with an L2 penalty 1 / C. A fifth of the
+        than rounding is left out); multinomial logistic regression with an L2 penalty 1 / C. A fifth of the
         training set, stratified, chooses C (the smallest of equals); the classifier is then fitted on all of it. The
         test set is looked at once, after that.
     Errors: ValueError for lengths or widths that differ, values that are not finite, labels that are floats, or fewer
@@ -30,9 +30,9 @@ def linear_probe(features, labels, test_features, test_labels, *, strengths=STRE
         raise ValueError(f"labels must hold two classes or more, each twice or more, got counts {counts.tolist()}")
     if not len(strengths) or min(strengths) <= 0:
         raise ValueError(f"strengths must be > 0, got {strengths}")
-    mean, deviation = x.mean(0), x.std(0)
-    rounding = 4 * np.finfo(x.dtype).eps * abs(x).max(0)
-    scale = np.where(deviation > rounding, deviation, 1)
+    mean, deviation, low, high = x.mean(0), x.std(0), x.min(0), x.max(0)
+    rounding = 8 * np.finfo(x.dtype).eps * np.maximum(abs(low), abs(high))
+    scale = np.where((high - low > rounding) & (deviation > 0), deviation, np.inf)      # x / inf = 0: left out
     x, x_test = (((a - mean) / scale).astype(np.float32, copy=False) for a in (x, x_test))
     held = max(len(classes), round(0.2 * len(y)))
     fit, choose = next(StratifiedShuffleSplit(1, test_size=held, random_state=seed).split(x, y))
@@ -76,6 +76,8 @@ def _checked(features, labels, test_features, test_labels) -> list[np.ndarray]:
     x, x_test = array(features, "features"), array(test_features, "test_features")
     if x.ndim != 2 or x_test.ndim != 2 or x.shape[1] != x_test.shape[1] or not x.shape[1]:
         raise ValueError(f"features and test_features must be (n, d) of one width, got {x.shape} and {x_test.shape}")
+    if len(x) < 2:
+        raise ValueError(f"features must hold at least two rows, got {x.shape}")
     found = []
     for name, z, y in (("", x, labels), ("test_", x_test, test_labels)):
         y = array(y, f"{name}labels")

@@ -33,10 +33,12 @@ def depara(encoder: Callable[[Tensor], Tensor], target_encoder: Callable[[Tensor
         x = images.detach().clone().requires_grad_(True)
         with eval_mode(encode), no_autocast(x.device), torch.enable_grad():
             z = encode(x)
-            if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != len(images) or not z.requires_grad:
-                came = f"{tuple(z.shape)}{'' if z.requires_grad else ' without a graph'}" if isinstance(z, Tensor) else z
-                raise ValueError(f"{name} must return ({len(images)}, d), got {came}")
-            gradient, = torch.autograd.grad(z.sum(), x)
+            if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != len(images):
+                shape = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+                raise ValueError(f"{name} must return ({len(images)}, d), got {shape}")
+            if not z.requires_grad:
+                raise ValueError(f"{name} must let gradients through, got an output without a graph")
+            gradient, = torch.autograd.grad(z.sum(), x, materialize_grads=True)
         attribution = float64((at_least_float32(x) * at_least_float32(gradient)).detach().flatten(1))
         norms = torch.linalg.vector_norm(attribution, dim=1, keepdim=True)
         if not (norms > 0).all():

@@ -1,6 +1,7 @@
 """LogME (You et al. 2021): the evidence of a Bayesian linear model from features to targets."""
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +45,8 @@ def logme(features, targets=None, *, task: str | None = None, method: str = "exa
     gram, projected = y.new_zeros(narrow.d, narrow.d), y.new_zeros(narrow.d, y.shape[1])
     for part, z in narrow.blocks():
         add_gram(gram, z)
-        projected += torch.as_tensor(z.T @ onto[part])
+        with np.errstate(invalid="ignore"):  # infinity is refused below
+            projected += torch.as_tensor(z.T @ onto[part])
     rows.finite(gram.diagonal())
     square = y.square().sum(0)
     if not bool(torch.isfinite(square).all() and (square > 0).all()):
