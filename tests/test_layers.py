@@ -7,7 +7,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "tlutils"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAME = {"ids": lambda path: str(path.relative_to(PACKAGE))}
-LAYERS = {"env": 0, "results": 0, "surgery": 1, "selfsup": 1, "domain": 1, "analysis": 1, "transferability": 1,
+LAYERS = {"arrays": 0, "env": 0, "results": 0,
+          "surgery": 1, "selfsup": 1, "domain": 1, "analysis": 1, "transferability": 1,
           "adapters": 2, "data": 2, "models": 2, "train": 2, "zoo": 2,
           "experiments": 3, "plotting": 3, "explore": 3, "quiz": 3}
 # within a layer, a unit may use the units named here

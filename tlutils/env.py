@@ -1,6 +1,7 @@
 """Where a chapter runs: device, seeds, scale, versions, and the greeting of the first cell."""
 import importlib.metadata
 import json
+import operator
 import os
 import platform
 import random
@@ -29,15 +30,28 @@ def device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def check_seed(seed, name: str = "seed") -> int:
+    """Return seed as a Python int; NumPy's integers are taken like Python's.
+
+    Errors: ValueError that names the argument unless it is a whole number in [0, 2**32); a bool or a float is none.
+    """
+    try:
+        whole = -1 if "bool" in str(getattr(seed, "dtype", type(seed))) else operator.index(seed)
+    except TypeError:
+        whole = -1
+    if not 0 <= whole < 2**32:
+        raise ValueError(f"{name} must be in [0, 2**32), a whole number, got {seed!r}")
+    return whole
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch (all devices), and ask cuDNN for repeatable kernels.
 
     Convention: the same seed gives the same numbers on the same machine and versions; across
         machines the last digits may differ.
-    Errors: ValueError unless 0 <= seed < 2**32.
+    Errors: ValueError unless seed is a whole number, of Python or NumPy, in [0, 2**32).
     """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be in [0, 2**32), got {seed}")
+    seed = check_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -84,10 +84,74 @@ def test_knn_chooses_k_with_each_example_left_out():
 @pytest.mark.parametrize("change, word", [
     (lambda x, y, t, r: (x[0], y, t, r), "features"), (lambda x, y, t, r: (x[:, :2], y, t, r), "one width"),
     (lambda x, y, t, r: (x, y[:-1], t, r), "labels"), (lambda x, y, t, r: (x, y, t[:0], r[:0]), "labels"),
-    (lambda x, y, t, r: (x * np.nan, y, t, r), "finite")])
+    (lambda x, y, t, r: (x * np.nan, y, t, r), "^features must be finite"),
+    (lambda x, y, t, r: (x, y, t + np.inf, r), "^test_features must be finite"),
+    (lambda x, y, t, r: (x.astype(str), y, t, r), "^features must be finite"),
+    (lambda x, y, t, r: (x[:, :0], y, t[:, :0], r), "one width"),
+    (lambda x, y, t, r: (x, y, t[0], r[:1]), r"test_features must be .* \(5,\)"),
+    (lambda x, y, t, r: (x[:1], y[:1], t, r), "features must hold at least two rows"),
+    (lambda x, y, t, r: (x[:0], y[:0], t, r), "features must hold at least two rows"),
+    (lambda x, y, t, r: (x, y[:, None], t, r), r"^labels must be .*\(30,\).* got int64 \(30, 1\)"),
+    (lambda x, y, t, r: (x, np.eye(3)[y], t, r), r"^labels must be .* got float64 \(30, 3\)"),
+    (lambda x, y, t, r: (x, y, t, np.eye(3, dtype=int)[r]), r"^test_labels must be .* got int64 \(30, 3\)"),
+    (lambda x, y, t, r: (x, y * 1.0, t, r), r"^labels must be integers or words .* got float64"),
+    (lambda x, y, t, r: (x, y, t, torch.from_numpy(r).bfloat16()), r"^test_labels must be integers .* got float32"),
+    (lambda x, y, t, r: (x, y, t, r[:-1]), r"^test_labels must be .*\(30,\)"),
+    (lambda x, y, t, r: (x, y, t, None), r"^test_labels must be"),
+    (lambda x, y, t, r: ([[1.0], [1.0, 2.0]], y, t, r), "^features must be an array or lists of one length")])
 def test_bad_input_is_refused(probe, change, word):
     with pytest.raises(ValueError, match=word):
         probe(*change(*blobs(30, 0), *blobs(30, 1)))
+
+
+def test_words_are_labels_too():
+    x, y = blobs(60, 5, apart=2.0)
+    words = np.array(["ant", "bee", "cat"])
+    for probe in (linear_probe, knn_probe):
+        assert probe(x, words[y], x, list(words[y])) == probe(x, y, x, y)
+
+
+@pytest.mark.parametrize("probe", [linear_probe, knn_probe])
+@pytest.mark.parametrize("kind", [
+    lambda z: z.bfloat16(), lambda z: z.half(), lambda z: z.requires_grad_(), lambda z: z.double(),
+    lambda z: list(z.bfloat16().requires_grad_()), lambda z: z.numpy().astype(np.float16)])
+def test_every_type_of_features_under_autocast_too(probe, kind):
+    (x, y), (t, r) = blobs(60, 5, apart=2.0), blobs(60, 6, apart=2.0)
+    x, t = (torch.from_numpy(z).float() for z in (x, t))
+    expected = probe(x.numpy(), y, t.numpy(), r)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert probe(x, y, t, r) == expected
+        assert probe(kind(x), list(torch.from_numpy(y)), kind(t), r)["accuracy"] == pytest.approx(
+            expected["accuracy"], abs=0.02)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_unit_of_each_feature_does_not_matter_to_the_linear_probe(dtype):
+    (x, y), (t, r) = blobs(90, 7, apart=1.5), blobs(300, 8, apart=1.5)
+    expected = linear_probe(x.astype(dtype), y, t.astype(dtype), r)
+    for unit in (*10.0 ** np.arange(-8, 9, 4), np.logspace(-8, 8, 5)):
+        assert linear_probe((unit * x).astype(dtype), y, (unit * t).astype(dtype), r) == expected
+    for unit in (1e-8, 1e8):
+        assert knn_probe((unit * x).astype(dtype), y, (unit * t).astype(dtype), r) == knn_probe(x, y, t, r)
+    assert linear_probe(x + 1e7, y, t + 1e7, r) == linear_probe(x, y, t, r)         # float64, far from the origin
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 3.7, 1e6])
+def test_a_column_of_nothing_but_rounding_is_not_blown_up(value):
+    (x, y), (t, r) = blobs(60, 7, apart=2.0), blobs(300, 8, apart=2.0)
+    noise = np.nextafter(np.float32(value), np.float32(2 * value)) - np.float32(value)
+    flat = np.float32(value) + noise * np.eye(60, 1, dtype=np.float32)
+    far = np.full((300, 1), 1.1 * value + 0.1)
+    wide, wide_test = (np.concatenate(pair, 1).astype(np.float32) for pair in ((x, flat), (t, far)))
+    assert linear_probe(wide, y, wide_test, r) == linear_probe(x.astype(np.float32), y, t.astype(np.float32), r)
+
+
+def test_global_random_state_stays_as_it_is():
+    x, y = blobs(60, 5)
+    state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    assert linear_probe(x, y, x, y, seed=np.uint8(2)) == linear_probe(x, y, x, y, seed=2)
+    knn_probe(x, y, x, y)
+    assert (np.random.get_state()[1] == state[0]).all() and torch.equal(torch.get_rng_state(), state[1])
 
 
 def test_more_bad_input_is_refused():
@@ -95,8 +159,12 @@ def test_more_bad_input_is_refused():
     for labels in (np.zeros(30, int), np.r_[0, np.ones(29, int)]):
         with pytest.raises(ValueError, match="two classes"):
             linear_probe(x, labels, x, y)
-    with pytest.raises(ValueError, match="strengths"):
-        linear_probe(x, y, x, y, strengths=(0,))
+    for strengths in ((0,), (), np.array([-1.0])):
+        with pytest.raises(ValueError, match="strengths"):
+            linear_probe(x, y, x, y, strengths=strengths)
+    for seed in (True, 1.0, None, -1):
+        with pytest.raises(ValueError, match="seed must be in"):
+            linear_probe(x, y, x, y, seed=seed)
     for k in ((0,), (30,), ()):
         with pytest.raises(ValueError, match="neighbours"):
             knn_probe(x, y, x, y, neighbours=k)

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlutils.arrays import full_precision
 from tlutils.domain.grad_reverse import grad_reverse
 
 
@@ -21,17 +22,22 @@ class DomainClassifier(nn.Sequential):
         return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)
 
 
+@full_precision
 def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
     """Return the loss of telling the domains apart; log 2 is a coin toss.
 
     Equation: 1/2 [mean -log s(l_s) + mean -log(1 - s(l_t))], s the sigmoid          (Ganin et al. 2016, eq. 9)
-    Shapes: logits (n_s,) and (n_t,) -> a scalar. Convention: the source is 1; each domain counts half.
+    Shapes: logits (n_s,) and (n_t,) -> a scalar.
+    Convention: the source is 1; each domain counts half. Computed in float32 at least, whatever the inputs' type and
+        autocast.
     Errors: ValueError if one of them is empty or no vector.
     """
     for name, logits in (("source_logits", source_logits), ("target_logits", target_logits)):
         if logits.ndim != 1 or len(logits) == 0:
             raise ValueError(f"{name} must be (n,) with n > 0, got {tuple(logits.shape)}")
-    return 0.5 * (F.softplus(-source_logits).mean() + F.softplus(target_logits).mean())
+    linear = 40.0 if source_logits.dtype == torch.float64 else 20.0  # from here on softplus(x) is x to the last digit
+    return 0.5 * (F.softplus(-source_logits, threshold=linear).mean()
+                  + F.softplus(target_logits, threshold=linear).mean())
 
 
 def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float], domain: nn.Module, *,
@@ -44,12 +50,15 @@ def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float],
     Convention: both domains go through the body in one batch, as they must where it normalises over the batch;
         D learns at full rate whatever lam is. `train.fit` takes it as functools.partial(dann_loss, domain=D); the
         optimiser must hold the parameters of model and of domain.
-    Errors: ValueError if model is no `nn.Sequential`, images of the two domains differ in shape, or y_s in length.
+    Errors: ValueError if model is no `nn.Sequential`, images of the two domains differ in shape, or y_s is not a vector
+        of integers, one for each image of the source.
     """
     if not isinstance(model, nn.Sequential):
         raise ValueError(f"model must be an nn.Sequential, got {type(model).__name__}")
     blocks = list(model._modules.values())  # a slice of a subclass would build a new network
     x_s, y_s, x_t, lam = batch
+    if y_s.ndim != 1 or y_s.is_floating_point():
+        raise ValueError(f"y_s must be integers ({len(x_s)},), got {y_s.dtype} {tuple(y_s.shape)}")
     if x_s.shape[1:] != x_t.shape[1:] or len(x_s) != len(y_s) or min(len(x_s), len(x_t)) == 0:
         raise ValueError("both domains need images of one shape and the source a label each, got "
                          f"{tuple(x_s.shape)}, {tuple(y_s.shape)} and {tuple(x_t.shape)}")

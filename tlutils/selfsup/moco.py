@@ -5,21 +5,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlutils.arrays import at_least_float32, full_precision, no_autocast
+from tlutils.selfsup.nt_xent import unit_rows
 
+
+@full_precision
 def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float = 0.07) -> Tensor:
     """Return the loss of finding the key of each query among that key and a queue of others.
 
     Equation: mean of -log exp(q k+ / tau) / [exp(q k+ / tau) + sum_j exp(q k_j / tau)]          (He et al. 2020, eq. 1)
     Shapes: queries q and keys k (N, d), queue (K, d) -> a scalar.
-    Convention: all rows are normalised here; no gradient flows to keys and queue.
+    Convention: all rows are normalised here; no gradient flows to keys, queue and rows of zeros. Computed in float32
+        at least, whatever the inputs' type and autocast.
     Errors: ValueError for shapes that differ or a temperature that is not positive.
     """
-    if q.ndim != 2 or q.shape != k.shape or queue.ndim != 2 or queue.shape[1] != q.shape[1] or len(q) == 0:
+    fit = q.ndim == queue.ndim == 2 and q.shape == k.shape and queue.shape[1] == q.shape[1]
+    if not fit or 0 in (*q.shape, *queue.shape):
         raise ValueError("q and k must be (N, d) and queue (K, d), got "
                          f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(queue.shape)}")
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be > 0, got {temperature}")
-    q, k, queue = F.normalize(q, dim=1), F.normalize(k.detach(), dim=1), F.normalize(queue.detach(), dim=1)
+    q, k, queue = unit_rows(q), unit_rows(k.detach()), unit_rows(queue.detach())
     logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1) / temperature   # (N, 1 + K), the key first
     return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
 
@@ -68,9 +74,11 @@ def _values(encoder: nn.Module) -> dict[str, Tensor]:
 class Queue:
     """The last `size` keys, the oldest overwritten first; random directions until it is full.
 
-    Shapes: keys (N, dim) pushed, N at most size; `keys` is (size, dim), rows normalised.
-    Errors: ValueError for sizes below 1, keys of another width, more keys than the queue holds, or a queue that is
-        larger than the n_data images that fill it: it would hold an image's own key as another's.
+    Shapes: keys (N, dim) pushed, N at most size; `keys` is (size, dim), rows normalised, float32.
+    Convention: keys of any float type are normalised in float32; `next` is the place that is overwritten next.
+    Errors: ValueError for sizes below 1, keys of another width, not finite or more than the queue holds (it stays as it
+        was), or a queue that is larger than the n_data images that fill it: it would hold an image's own key as
+        another's.
     """
 
     def __init__(self, size: int, dim: int, n_data: int | None = None, device: torch.device | str | None = None):
@@ -86,6 +94,22 @@ class Queue:
         if keys.ndim != 2 or keys.shape[1] != self.keys.shape[1] or len(keys) > len(self.keys):
             size, dim = self.keys.shape
             raise ValueError(f"keys must be (N, {dim}) with N <= {size}, got {tuple(keys.shape)}")
+        if not keys.is_floating_point() or not keys.isfinite().all():
+            raise ValueError(f"keys must be finite floats, got {keys.dtype} with "
+                             f"{int((~keys.isfinite()).any(1).sum())} rows of NaN or infinity")
         place = (self.next + torch.arange(len(keys), device=self.keys.device)) % len(self.keys)
-        self.keys[place] = F.normalize(keys, dim=1).to(self.keys)
+        with no_autocast(keys.device):
+            self.keys[place] = unit_rows(at_least_float32(keys)).to(self.keys)
         self.next = (self.next + len(keys)) % len(self.keys)
+
+    def state_dict(self) -> dict:
+        """Return a copy of the keys and the place that is overwritten next, for a checkpoint."""
+        return {"keys": self.keys.clone(), "next": self.next}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take what `state_dict` returned; the device stays. ValueError for keys of another shape or no such place."""
+        keys, place = state["keys"], state["next"]
+        if keys.shape != self.keys.shape or not 0 <= place < len(keys):
+            raise ValueError(f"state must hold keys {tuple(self.keys.shape)} and a place in them, got "
+                             f"{tuple(keys.shape)} and {place}")
+        self.keys, self.next = keys.detach().to(self.keys, copy=True), int(place)

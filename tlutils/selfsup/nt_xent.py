@@ -3,6 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tlutils.arrays import full_precision, no_autocast
+
 
 class _CrossEntropyOfPairs(torch.autograd.Function):
     """Mean cross-entropy of the rows of z z^T / tau without the diagonal; the one matrix becomes its own gradient."""
@@ -25,20 +27,28 @@ class _CrossEntropyOfPairs(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         z, s = ctx.saved_tensors
-        return (s @ z + s.T @ z).mul_(grad / (len(z) * ctx.tau)), None
+        with no_autocast(z.device):                                 # some call backward() inside of autocast
+            return (s @ z + s.T @ z).mul_(grad / (len(z) * ctx.tau)), None
 
 
+def unit_rows(z: Tensor) -> Tensor:
+    """Return the rows of z (N, d) at length 1; a row of zeros stays, and has no gradient instead of 1e12 times it."""
+    return F.normalize(z.masked_fill((z == 0).all(1, keepdim=True), 0.0), dim=1)
+
+
+@full_precision
 def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
     """Return the normalised, temperature-scaled cross-entropy of two views of each image.
 
     Equation: mean over 2N of -log exp(s_ij) / sum_{k != i} exp(s_ik), s = cosine / temperature    (Chen et al. 2020, 1)
     Shapes: z1 and z2 (N, d), row i the two views of image i -> a scalar; N = 1 gives 0, since there is no other.
     Convention: rows are normalised here; the mean is over all 2N views (the authors' program adds the two views' means,
-        twice as much). One (2N, 2N) matrix is held, for both directions; second derivatives are not defined.
+        twice as much). One (2N, 2N) matrix is held, for both directions; second derivatives are not defined. Computed
+        in float32 at least, whatever the inputs' type and autocast; a row of zeros has cosine 0 and no gradient.
     Errors: ValueError for shapes that differ or a temperature that is not positive.
     """
-    if z1.ndim != 2 or z1.shape != z2.shape or len(z1) == 0:
-        raise ValueError(f"z1 and z2 must be (N, d) with N > 0, got {tuple(z1.shape)} and {tuple(z2.shape)}")
+    if z1.ndim != 2 or z1.shape != z2.shape or 0 in z1.shape:
+        raise ValueError(f"z1 and z2 must be (N, d) with N, d > 0, got {tuple(z1.shape)} and {tuple(z2.shape)}")
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be > 0, got {temperature}")
-    return _CrossEntropyOfPairs.apply(F.normalize(torch.cat([z1, z2]), dim=1), temperature)
+    return _CrossEntropyOfPairs.apply(unit_rows(torch.cat([z1, z2])), temperature)

@@ -5,6 +5,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit
 from torch.nn import functional as F
 
+from tlutils.arrays import array, no_autocast
+from tlutils.env import check_seed
+
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 NEIGHBOURS = (1, 5, 20)
 
@@ -12,21 +15,25 @@ NEIGHBOURS = (1, 5, 20)
 def linear_probe(features, labels, test_features, test_labels, *, strengths=STRENGTHS, seed: int = 0) -> dict:
     """Train a linear classifier on frozen features; return {"accuracy": on the test set, "C": the chosen strength}.
 
-    Shapes: features (n, d), labels (n,), NumPy arrays or tensors; at least two examples of each class.
-    Convention: features are standardised with the training set's mean and deviation; multinomial logistic regression
-        with an L2 penalty 1 / C. A fifth of the training set, stratified, chooses C (the smallest of equals); the
-        classifier is then fitted on all of it. The test set is looked at once, after that.
-    Errors: ValueError for lengths or widths that differ, values that are not finite, or fewer than two classes with
-        two examples each.
+    Shapes: features (n, d), labels (n,) integers or words, arrays or tensors; at least two examples of each class.
+    Convention: features are standardised with the training set's mean and deviation (a column that varies by no more
+        than rounding is left out); multinomial logistic regression with an L2 penalty 1 / C. A fifth of the
+        training set, stratified, chooses C (the smallest of equals); the classifier is then fitted on all of it. The
+        test set is looked at once, after that.
+    Errors: ValueError for lengths or widths that differ, values that are not finite, labels that are floats, or fewer
+        than two classes with two examples each.
     """
+    seed = check_seed(seed)
     x, y, x_test, y_test = _checked(features, labels, test_features, test_labels)
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 2 or counts.min() < 2:
         raise ValueError(f"labels must hold two classes or more, each twice or more, got counts {counts.tolist()}")
-    if not strengths or min(strengths) <= 0:
+    if not len(strengths) or min(strengths) <= 0:
         raise ValueError(f"strengths must be > 0, got {strengths}")
-    mean, deviation = x.mean(0), x.std(0)
-    x, x_test = ((a - mean) / np.where(deviation > 1e-6, deviation, 1) for a in (x, x_test))
+    mean, deviation, low, high = x.mean(0), x.std(0), x.min(0), x.max(0)
+    rounding = 8 * np.finfo(x.dtype).eps * np.maximum(abs(low), abs(high))
+    scale = np.where((high - low > rounding) & (deviation > 0), deviation, np.inf)      # x / inf = 0: left out
+    x, x_test = (((a - mean) / scale).astype(np.float32, copy=False) for a in (x, x_test))
     held = max(len(classes), round(0.2 * len(y)))
     fit, choose = next(StratifiedShuffleSplit(1, test_size=held, random_state=seed).split(x, y))
     scores = {C: _probe(C).fit(x[fit], y[fit]).score(x[choose], y[choose]) for C in sorted(strengths)}
@@ -43,20 +50,21 @@ def knn_probe(features, labels, test_features, test_labels, *, neighbours=NEIGHB
     Errors: ValueError as for `linear_probe`, or for a k that is not in 1..n - 1.
     """
     x, y, x_test, y_test = _checked(features, labels, test_features, test_labels)
-    if not neighbours or min(neighbours) < 1 or max(neighbours) >= len(x):
+    if not len(neighbours) or min(neighbours) < 1 or max(neighbours) >= len(x):
         raise ValueError(f"neighbours must lie in 1..{len(x) - 1}, got {neighbours}")
     classes, y = np.unique(y, return_inverse=True)
-    x, x_test = (F.normalize(torch.from_numpy(a).float(), dim=1) for a in (x, x_test))
+    x, x_test = (F.normalize(torch.from_numpy(a.astype(np.float32)), dim=1) for a in (x, x_test))
     votes = F.one_hot(torch.from_numpy(y)).float()                                      # (n, k classes)
 
     def guesses(s, k):
         top, nearest = s.topk(k, dim=1)
         return ((top / 0.07).exp()[..., None] * votes[nearest]).sum(1).argmax(1).numpy()
 
-    own = (x @ x.T).fill_diagonal_(-1)
+    with no_autocast(x.device):
+        own, theirs = (x @ x.T).fill_diagonal_(-1), x_test @ x.T
     scores = {k: float((guesses(own, k) == y).mean()) for k in sorted(neighbours)}
     best = max(scores, key=scores.get)
-    return {"accuracy": float((classes[guesses(x_test @ x.T, best)] == y_test).mean()), "k": int(best)}
+    return {"accuracy": float((classes[guesses(theirs, best)] == y_test).mean()), "k": int(best)}
 
 
 def _probe(C: float) -> LogisticRegression:
@@ -64,15 +72,19 @@ def _probe(C: float) -> LogisticRegression:
 
 
 def _checked(features, labels, test_features, test_labels) -> list[np.ndarray]:
-    def array(a):
-        return a.detach().cpu().numpy() if isinstance(a, torch.Tensor) else np.asarray(a)
-
-    x, y, x_test, y_test = (array(a) for a in (features, labels, test_features, test_labels))
-    if x.ndim != 2 or x_test.ndim != 2 or x.shape[1] != x_test.shape[1]:
+    """Return the four as arrays, features in float32, or float64 where they came finer than that."""
+    x, x_test = array(features, "features"), array(test_features, "test_features")
+    if x.ndim != 2 or x_test.ndim != 2 or x.shape[1] != x_test.shape[1] or not x.shape[1]:
         raise ValueError(f"features and test_features must be (n, d) of one width, got {x.shape} and {x_test.shape}")
-    if y.shape != x.shape[:1] or y_test.shape != x_test.shape[:1] or len(y_test) == 0:
-        raise ValueError(f"labels must fit the features, got {y.shape} for {x.shape} and {y_test.shape} for "
-                         f"{x_test.shape}")
-    if not (np.isfinite(x).all() and np.isfinite(x_test).all()):
-        raise ValueError("features must be finite, got NaN or infinity")
-    return [x.astype(np.float32), y, x_test.astype(np.float32), y_test]
+    if len(x) < 2:
+        raise ValueError(f"features must hold at least two rows, got {x.shape}")
+    found = []
+    for name, z, y in (("", x, labels), ("test_", x_test, test_labels)):
+        y = array(y, f"{name}labels")
+        if z.dtype.kind not in "fiub" or not np.isfinite(z).all():
+            raise ValueError(f"{name}features must be finite, got {z.dtype} with NaN or infinity, or no numbers")
+        if y.shape != z.shape[:1] or not len(y) or y.dtype.kind in "fc":
+            raise ValueError(f"{name}labels must be integers or words ({len(z)},) with n > 0, got {y.dtype} {y.shape}")
+        fine = z.dtype.kind in "iu" or z.dtype.itemsize > 4
+        found += [z.astype(np.float64 if fine else np.float32, copy=False), y]
+    return found

@@ -5,6 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tlutils.arrays import no_autocast
+from tlutils.env import check_seed
+
 GREY = (0.299, 0.587, 0.114)                                        # ITU-R 601
 HUE = 0.4 * math.pi                                                 # at strength 1: a fifth of a turn either way
 
@@ -21,7 +24,8 @@ def two_views(images: Tensor, generator: torch.Generator | int, *, area: tuple[f
     Shapes: images (n, 3, h, w) float32 from `data.to_tensor` -> two of the same. Grey images (n, 1, h, w) may be given
         with grey = 0; of colour they know brightness and contrast.
     Convention: `generator` is a torch.Generator on the device of images, or a seed. Brightness, contrast, saturation,
-        hue in this order, as one linear map of the colours and one clipping; hue turns about the grey axis.
+        hue in this order, as one linear map of the colours and one clipping; hue turns about the grey axis. Autocast
+        does not reach in.
     Errors: ValueError for another shape or dtype, or an amount out of its range.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != torch.float32 or len(images) == 0:
@@ -34,14 +38,21 @@ def two_views(images: Tensor, generator: torch.Generator | int, *, area: tuple[f
     if not (0 <= colour <= 1.25 and rotate >= 0 and mix >= 0) or (grey and images.shape[1] == 1):
         raise ValueError("colour must be in [0, 1.25], rotate and mix >= 0, grey 0 for images of one channel, got "
                          f"colour={colour}, rotate={rotate}, mix={mix}, grey={grey}, {images.shape[1]} channels")
-    if not isinstance(generator, torch.Generator):
-        generator = torch.Generator(images.device).manual_seed(generator)
-    twice = _cropped(images.repeat(2, 1, 1, 1), generator, area, rotate, flip)
-    if colour or mix or grey:
-        twice = _discoloured(twice, generator, colour, mix, grey)
-    if blur:
-        twice = _blurred(twice, generator, blur)
+    generator = as_generator(generator, images.device)
+    with no_autocast(images.device):
+        twice = _cropped(images.repeat(2, 1, 1, 1), generator, area, rotate, flip)
+        if colour or mix or grey:
+            twice = _discoloured(twice, generator, colour, mix, grey)
+        if blur:
+            twice = _blurred(twice, generator, blur)
     return twice.contiguous(memory_format=torch.channels_last).chunk(2)
+
+
+def as_generator(generator: torch.Generator | int, device: torch.device) -> torch.Generator:
+    """Return generator, or for a seed a new one on device. ValueError if it is neither."""
+    if isinstance(generator, torch.Generator):
+        return generator
+    return torch.Generator(device).manual_seed(check_seed(generator, "generator"))
 
 
 def _cropped(x: Tensor, generator: torch.Generator, area, rotate: float, flip: float) -> Tensor:

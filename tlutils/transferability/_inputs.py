@@ -4,6 +4,8 @@ import torch
 from scipy.sparse import csc_array
 from torch import Tensor
 
+from tlutils.arrays import storage
+
 BLOCK = 2**21  # numbers read at a time: enough for BLAS, and small enough for memory to be used again
 
 
@@ -15,7 +17,9 @@ class Rows:
     """
 
     def __init__(self, x, name: str = "features", least: int = 2):
-        x = _storage(x)
+        first = x[0] if isinstance(x, list | tuple) and len(x) else x
+        self.coarse = "float16" in str(getattr(first, "dtype", ""))  # or bfloat16: a row of probabilities misses 1
+        x = storage(x, name)
         if x.ndim != 2:
             raise ValueError(f"{name} must be (n, d), got {tuple(x.shape)}{_swapped(x)}")
         if isinstance(x, np.ndarray) and x.dtype.kind not in "fiub" or isinstance(x, Tensor) and x.is_complex():
@@ -108,7 +112,7 @@ def integers(labels, n: int | None, name: str) -> np.ndarray:
     """Return labels as a vector of n integers on the CPU; n=None takes any length from 2."""
     if labels is None:
         raise ValueError(f"{name} must be given beside an array, got None")
-    y = _storage(labels)
+    y = storage(labels, name)
     y = y.cpu().numpy() if isinstance(y, Tensor) else y
     if y.ndim != 1 or n is not None and len(y) != n or len(y) < 1:
         raise ValueError(f"{name} must be ({n or 'n'},), got {tuple(y.shape)}")
@@ -125,16 +129,6 @@ def class_sums(codes: np.ndarray, z: np.ndarray | Tensor, n_classes: int) -> Ten
         return z.new_zeros(n_classes, z.shape[1]).index_add_(0, torch.from_numpy(codes).to(z.device), z)
     one_hot = csc_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=(n_classes, len(codes)))
     return torch.from_numpy(one_hot @ z)
-
-
-def _storage(x) -> np.ndarray | Tensor:
-    """Return an array for anything on the CPU and a tensor for anything elsewhere, without copying where possible."""
-    if not isinstance(x, Tensor):
-        return np.asarray(x)
-    x = x.detach()
-    if x.device.type != "cpu":
-        return x
-    return (x.float() if x.dtype == torch.bfloat16 else x).resolve_conj().resolve_neg().numpy()
 
 
 def _swapped(x) -> str:

@@ -21,7 +21,7 @@ def leep(source_probs, labels) -> float:
     rows = Rows(source_probs, name="source_probs")
     y, counts = class_index(labels, rows.n)
     joint = torch.zeros(len(counts), rows.d, dtype=torch.float64, device=rows.device)
-    tolerance = 1e-2 if "16" in str(rows.x.dtype) else 1e-3
+    tolerance = 1e-2 if rows.coarse else 1e-3
     step = max(1, 2**18 // rows.d)  # rows that stay in the cache
     for part, p in rows.blocks(step):
         sums = p.sum(1)

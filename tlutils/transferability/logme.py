@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlutils.arrays import storage
 from tlutils.transferability._blas import add_gram, eigen_components, symmetric
 from tlutils.transferability._inputs import Rows
 from tlutils.transferability._summary import Summary
@@ -44,7 +45,8 @@ def logme(features, targets=None, *, task: str | None = None, method: str = "exa
     gram, projected = y.new_zeros(narrow.d, narrow.d), y.new_zeros(narrow.d, y.shape[1])
     for part, z in narrow.blocks():
         add_gram(gram, z)
-        projected += torch.as_tensor(z.T @ onto[part])
+        with np.errstate(invalid="ignore"):  # infinity is refused below
+            projected += torch.as_tensor(z.T @ onto[part])
     rows.finite(gram.diagonal())
     square = y.square().sum(0)
     if not bool(torch.isfinite(square).all() and (square > 0).all()):
@@ -134,9 +136,10 @@ def _fixed_point(s: Tensor, x2: Tensor, rest: Tensor, n: int) -> Tensor:
 
 
 def _is_float(targets) -> bool:
-    return targets.is_floating_point() if isinstance(targets, Tensor) else np.asarray(targets).dtype.kind == "f"
+    targets = storage(targets, "targets")
+    return targets.is_floating_point() if isinstance(targets, Tensor) else targets.dtype.kind == "f"
 
 
 def _column(targets):
-    targets = targets.detach() if isinstance(targets, Tensor) else np.asarray(targets)
+    targets = storage(targets, "targets")
     return targets[:, None] if targets.ndim == 1 else targets

@@ -3,6 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlutils.arrays import array
+from tlutils.env import check_seed
+
 
 @dataclass(frozen=True)
 class Correlation:
@@ -35,7 +38,7 @@ def rank_correlation(scores, performance, *, n_boot: int = 1000, seed: int = 0) 
     values = {name: float(measure(a[None], b[None])[0]) for name, measure in _MEASURES.items()}
     if n_boot == 0:
         return {name: Correlation(value) for name, value in values.items()}
-    draws = np.random.default_rng(seed).integers(0, len(a), (n_boot, len(a)))
+    draws = np.random.default_rng(check_seed(seed)).integers(0, len(a), (n_boot, len(a)))
     mixed = [x[draws].min(1) < x[draws].max(1) for x in (a, b)]
     draws = draws[mixed[0] & mixed[1]]
     if not len(draws):
@@ -74,7 +77,7 @@ _MEASURES = {"pearson": _pearson, "kendall": _kendall, "weighted_kendall": _weig
 
 
 def _vector(x, name: str) -> np.ndarray:
-    x = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    x = array(x, name)
     if x.ndim != 1 or len(x) < 2:
         raise ValueError(f"{name} must be (m,) with at least two candidates, got {x.shape}")
     if x.dtype.kind not in "fiub" or not np.isfinite(x := x.astype(np.float64)).all():

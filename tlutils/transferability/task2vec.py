@@ -1,7 +1,11 @@
 """Task2Vec (Achille et al. 2019): a task as the Fisher information of the filters of a probe network."""
+import contextlib
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
+
+from tlutils.arrays import at_least_float32, float64, no_autocast
 
 
 def task2vec(model: nn.Sequential, images: Tensor, *, batch: int = 32) -> Tensor:
@@ -9,9 +13,11 @@ def task2vec(model: nn.Sequential, images: Tensor, *, batch: int = 32) -> Tensor
 
     Equation: F_w = E_x E_{y ~ p(y|x)} (d log p(y | x) / dw)^2, averaged over the weights of a filter
     (Achille et al. 2019)
-    Shapes: model ends in a head for the task; images (n, ...) -> float64 (number of filters,), on the images' device.
+    Shapes: model ends in a head for the task; images (n, ...) -> float64 (number of filters,), on the images' device
+        if that is CUDA, else on the CPU.
     Convention: the head, the last block, is fitted to the task beforehand and left out. The expectation over y is
-        exact, not sampled. Filters are the rows of weights of two and more dimensions; BatchNorm in eval mode.
+        exact, not sampled. Filters are the rows of weights of two and more dimensions. Computed in eval mode and in
+        float32 (float64 for such a model), whatever the model's type and autocast; the model stays as it was.
         Cost: fitting the head, then n C backward passes; no source data.
     Errors: ValueError if model is no nn.Sequential with a head, images are empty, or batch < 1.
     Example:
@@ -24,8 +30,13 @@ def task2vec(model: nn.Sequential, images: Tensor, *, batch: int = 32) -> Tensor
     if not len(images) or batch < 1:
         raise ValueError(f"images must not be empty and batch must be >= 1, got {tuple(images.shape)} and {batch}")
     head = [name for name, _ in model.named_children()][-1] + "."
-    held = {name: p.detach() for name, p in [*model.named_parameters(), *model.named_buffers()]}
-    filters = {name: p.detach() for name, p in model.named_parameters() if p.ndim > 1 and not name.startswith(head)}
+    dtype = torch.float64 if any(p.dtype == torch.float64 for p in model.parameters()) else torch.float32
+
+    def raised(x):
+        return x.detach().to(dtype) if x.is_floating_point() else x.detach()
+
+    held = {name: raised(p) for name, p in [*model.named_parameters(), *model.named_buffers()]}
+    filters = {name: held[name] for name, p in model.named_parameters() if p.ndim > 1 and not name.startswith(head)}
     if not filters:
         raise ValueError(f"model must have filters below its head {head[:-1]}, got none")
 
@@ -37,11 +48,22 @@ def task2vec(model: nn.Sequential, images: Tensor, *, batch: int = 32) -> Tensor
         gradients = jacrev(log_p)(filters, image)
         return {name: torch.tensordot(p, g.square(), 1).flatten(1).mean(1) for name, g in gradients.items()}
 
-    training = model.training
-    model.eval()
-    total = sum(torch.cat(list(vmap(fisher)(part).values()), 1).double().sum(0) for part in images.split(batch))
-    model.train(training)
-    return total / len(images)
+    with eval_mode(model), no_autocast(images.device):
+        parts = (torch.cat(list(vmap(fisher)(raised(part)).values()), 1) for part in images.split(batch))
+        return sum(float64(part).sum(0) for part in parts) / len(images)
+
+
+@contextlib.contextmanager
+def eval_mode(model):
+    """Put a network in eval mode for a while; each of its blocks gets its own mode back, after an error too."""
+    modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
+    try:
+        if modes:
+            model.eval()
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def task2vec_similarity(a: Tensor, b: Tensor) -> float:
@@ -52,5 +74,6 @@ def task2vec_similarity(a: Tensor, b: Tensor) -> float:
     for name, x in (("a", a), ("b", b)):
         if x.ndim != 1 or x.shape != a.shape or not (x >= 0).all() or not x.any():
             raise ValueError(f"{name} must be ({len(a)},), not negative and not zero, got {tuple(x.shape)}")
-    total = torch.where(a + b > 0, a + b, 1.0)
-    return float(torch.nn.functional.cosine_similarity(a.double() / total, b.double() / total, dim=0))
+    a, b = at_least_float32(a.detach()), at_least_float32(b.detach())
+    total = float64(torch.where(a + b > 0, a + b, 1.0))
+    return float(torch.nn.functional.cosine_similarity(float64(a) / total, float64(b) / total, dim=0, eps=1e-150))

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tlutils.env import check_seed
 from tlutils.transferability._inputs import Rows, class_index
 
 
@@ -33,7 +34,7 @@ def taskonomy(features: Sequence, labels, *, steps: int = 100, l2: float = 1e-3,
     if len(counts) < 2:
         raise ValueError(f"labels must hold at least two classes, got {len(counts)}")
     y = torch.from_numpy(codes)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(y)))
+    order = torch.from_numpy(np.random.default_rng(check_seed(seed)).permutation(len(y)))
     half = len(y) // 2
     losses = []
     for rows in sources:
