@@ -217,6 +217,10 @@ def test_links(tmp_path):
     with pytest.warns(UserWarning, match=r"circle \(1\)"):
         assert colours(image_folder(here, side=16)) == {"ant": TEN, "bee": TEN}
     (here / "bee" / "circle").unlink()
+    fill(tmp_path / "there", ["wasp"])
+    for name in ("one", "two"):                                         # the same images twice would be no more images
+        (here / "bee" / name).symlink_to(tmp_path / "there" / "wasp")
+    assert colours(image_folder(here, side=16)) == {"ant": TEN, "bee": sorted(TEN + TEN)}
     (here / "bee" / "lost.png").symlink_to(here / "nowhere.png")
     with pytest.raises(ValueError, match=r"lost\.png cannot be read as an image \(it is no file, or a link to nothing"):
         image_folder(here, side=16)
@@ -400,12 +404,15 @@ def test_a_picture_of_a_few_bytes_costs_no_gigabytes(tmp_path):
         assert int(kilobytes) < 100_000, name
 
 
-def test_a_line_of_pixels_is_cut_before_it_is_enlarged(tmp_path):
+def test_a_line_of_pixels_is_cut_before_it_is_enlarged(tmp_path, monkeypatch):
+    sizes, resize = [], Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda self, to, *rest: sizes.append(to) or resize(self, to, *rest))
     ramp = np.zeros((1, 50001, 3), np.uint8)
     ramp[:, 25000 - 8:25000 + 9] = 250
     for array in (ramp, ramp.transpose(1, 0, 2)):
         got = one(tmp_path, "x.png", lambda path, array=array: Image.fromarray(array.copy()).save(path))
         assert got.shape == (16, 16, 3) and (got == 250).all()
+    assert sorted(sizes) == [(18, 16 * 18), (16 * 18, 18)]
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 640, 3), dtype=np.uint8))
     assert folder_module._shortened(wide) is wide                       # sixteen times as long is still taken whole
 
