@@ -1,4 +1,6 @@
 """The shelf: complete, small, quick, undamaged; no checkpoint has seen a reserved character."""
+import multiprocessing
+import pathlib
 import shutil
 import time
 
@@ -84,5 +86,56 @@ def test_a_damaged_or_unknown_file_is_told(tmp_path, monkeypatch):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="the file of digits is damaged"):
+    with pytest.raises(ValueError, match=r"the file of digits is damaged \(.*digits\.safetensors: SHA-256"):
         zoo.load("digits")
+    path.unlink()
+    with pytest.raises(ValueError, match="the file of digits is missing"):
+        zoo.load("digits")
+
+
+FACTS = {"architecture": "conv8", "options": {}, "n_classes": 5, "source": "toy", "task": "labels", "accuracy": 0.2}
+
+
+@pytest.mark.parametrize("name", ["../toy", "a/b", "..", "", ".hidden", "a..b", "C:\\toy", "a b", "toy\n", None, 3])
+def test_a_name_that_would_lead_elsewhere_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="name must be letters"):
+        zoo.store(name, models.conv8(5), FACTS, tmp_path / "shelf")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="name must be one of"):
+        zoo.load(name)
+
+
+def test_a_full_disk_leaves_the_shelf_as_it_was(tmp_path, monkeypatch):
+    zoo.store("toy", models.conv8(5), FACTS, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(self, content, write=pathlib.Path.write_bytes):
+        write(self, content[:1000])
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        zoo.store("toy", models.conv8(5), FACTS, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def _store(k, folder):
+    for i in range(4):
+        zoo.store(f"toy{k}-{i}", models.conv8(2, widths=(1,) * 6, width_fc=2), FACTS, folder)
+
+
+def test_two_processes_lose_nothing_of_each_other(tmp_path):
+    jobs = [multiprocessing.get_context("fork").Process(target=_store, args=(k, tmp_path)) for k in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(60)
+    assert sorted(zoo._manifest(tmp_path)["checkpoints"]) == [f"toy{k}-{i}" for k in range(2) for i in range(4)]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 8 and len(list(tmp_path.iterdir())) == 9
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"checkpoints": []}', b"\xff"])
+def test_a_damaged_manifest_is_named(content, tmp_path):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        zoo.store("toy", models.conv8(5), FACTS, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]

@@ -22,9 +22,18 @@ def device() -> torch.device:
 
     Convention: asked anew at each call, never stored at import; CUDA before Apple's MPS before CPU.
         The environment variable `TLUTILS_DEVICE` ("cpu", "cuda:1", ...) overrides the choice.
+    Errors: ValueError if it names no device, or one that is not here.
     """
     if wanted := os.environ.get("TLUTILS_DEVICE"):
-        return torch.device(wanted)
+        try:
+            chosen = torch.device(wanted.strip().lower())
+        except RuntimeError:
+            raise ValueError(f'TLUTILS_DEVICE must be "cpu", "cuda", "cuda:1", "mps", ..., got {wanted!r}') from None
+        n = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
+        if chosen.type in n and (chosen.index or 0) >= n[chosen.type]():
+            raise ValueError(f"TLUTILS_DEVICE must name a device that is here, got {wanted!r}; torch sees "
+                             f"{n[chosen.type]()} of the kind {chosen.type}")
+        return chosen
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -66,13 +75,19 @@ def scale(value: str | None = None) -> str:
     """
     value = value or os.environ.get("TLUTILS_SCALE") or "laptop"
     if value not in SCALES:
-        raise ValueError(f"scale must be one of {SCALES}, got {value!r}")
+        raise ValueError(f"scale (TLUTILS_SCALE) must be one of {SCALES}, got {value!r}")
     return value
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a result depends on: Python and the numerical packages."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+    """Return the versions that a result depends on: Python and the numerical packages, as far as they are there."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def device_name() -> str:
@@ -83,7 +98,7 @@ def device_name() -> str:
         return f"Apple GPU ({platform.machine()})"
     model = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo") as lines:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
@@ -113,7 +128,8 @@ def setup(chapter: str, since: str = "0") -> None:
 
     Convention: the minutes are those of the recorded run of this chapter at this scale and kind of device
         (results/chapters.json), times the ratio of `calibrate()` here and there: an estimate. Without such a run
-        the nearest recorded one is told as it was. `since` is the version of tlutils that the chapter needs.
+        the nearest recorded one is told as it was; where the file is damaged, a note says so and nothing stops.
+        `since` is the version of tlutils that the chapter needs.
     Errors: ValueError if chapter is not a number of two digits, such as "02".
     """
     if not (isinstance(chapter, str) and len(chapter) == 2 and chapter.isdigit()):
@@ -126,8 +142,14 @@ def setup(chapter: str, since: str = "0") -> None:
     hint = '  (os.environ["TLUTILS_SCALE"] = "full" for the larger one)' if scale() == "laptop" else ""
     print(f"scale:  {scale()}{hint}")
     path = RESULTS / "chapters.json"
-    recorded = json.loads(path.read_text()).get(chapter, {}) if path.exists() else {}
-    print(f"time:   {_expected(recorded, chapter)}")
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        told = _expected(recorded.get(chapter, {}), chapter)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        print(f"note:   {path} is damaged ({type(error).__name__}: {error}): restore it with git,\n"
+              "        or install the package again. The chapter runs without it.")
+        told = "not known"
+    print(f"time:   {told}")
 
 
 def _expected(recorded: dict[str, dict], chapter: str) -> str:

@@ -1,11 +1,14 @@
 """A shelf of small pretrained networks that come with the package: load one in milliseconds, without a network."""
+import contextlib
 import hashlib
 import html
 import json
+import os
+import re
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
-from safetensors.torch import load as parse
-from safetensors.torch import save as serialise
 from torch import nn
 
 from tlutils import models, results
@@ -60,13 +63,15 @@ def load(name: str, n_classes: int | None = None) -> nn.Sequential:
 
     Shapes: images (n, 1, 24, 24) from `data.to_tensor` -> scores; the last block is the head.
     Convention: weights are stored in float16 and computed with in float32.
-    Errors: ValueError for an unknown name, or a file whose SHA-256 is not that of the manifest.
+    Errors: ValueError for an unknown name, or a file that is missing or whose SHA-256 is not that of the manifest.
     """
-    facts = card(name)
-    content = (FOLDER / f"{name}.safetensors").read_bytes()
+    from safetensors.torch import load as parse
+    facts, path = card(name), FOLDER / f"{name}.safetensors"
+    content = path.read_bytes() if path.exists() else b""
     if (digest := hashlib.sha256(content).hexdigest()) != facts["sha256"]:
-        raise ValueError(f"the file of {name} is damaged: SHA-256 {digest[:12]}..., not {facts['sha256'][:12]}...; "
-                         "install the package again, or restore the file with git")
+        raise ValueError(f"the file of {name} is {'damaged' if content else 'missing or empty'} ({path}: SHA-256 "
+                         f"{digest[:12]}..., not {facts['sha256'][:12]}...); install the package again, or restore "
+                         "the file with git")
     model = BUILDERS[facts["architecture"]](facts["n_classes"], **facts["options"])
     model.load_state_dict({key: tensor.float() if tensor.is_floating_point() else tensor
                            for key, tensor in parse(content).items()})
@@ -81,9 +86,13 @@ def store(name: str, model: nn.Sequential, facts: dict, folder: Path = FOLDER) -
 
     Shapes: facts holds what `load` and `table` read (architecture, options, n_classes, source, task, accuracy) and
         any further provenance; parameters, size_kb and sha256 are added here.
-    Convention: float16; the file and then the manifest are written under temporary names and renamed.
-    Errors: ValueError for an unknown architecture or a missing fact.
+    Convention: float16; the file and then the manifest are written under temporary names and renamed, so that a full
+        disk leaves both as they were; two processes that store at once take turns.
+    Errors: ValueError for a name that is no plain word, an unknown architecture or a missing fact.
     """
+    from safetensors.torch import save as serialise
+    if not (isinstance(name, str) and re.fullmatch(r"\w+([.-]\w+)*", name)):
+        raise ValueError(f"name must be letters, digits and single hyphens, it names a file; got {name!r}")
     if facts.get("architecture") not in BUILDERS:
         raise ValueError(f"architecture must be one of {', '.join(BUILDERS)}, got {facts.get('architecture')!r}")
     if missing := {"options", "n_classes", "source", "task", "accuracy"} - set(facts):
@@ -92,17 +101,45 @@ def store(name: str, model: nn.Sequential, facts: dict, folder: Path = FOLDER) -
              for key, tensor in model.state_dict().items()}
     content, path = serialise(state), folder / f"{name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
-    manifest = _manifest(folder)
-    manifest["checkpoints"][name] = facts | {
-        "parameters": sum(p.numel() for p in model.parameters()), "size_kb": round(len(content) / 1000),
-        "sha256": hashlib.sha256(content).hexdigest()}
-    results.write_json(folder / "manifest.json", manifest)
+    part = folder / f"{name}.{uuid.uuid4().hex}.part"
+    with _alone(folder):
+        try:
+            manifest = _manifest(folder)
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        manifest["checkpoints"][name] = facts | {
+            "parameters": sum(p.numel() for p in model.parameters()), "size_kb": round(len(content) / 1000),
+            "sha256": hashlib.sha256(content).hexdigest()}
+        results.write_json(folder / "manifest.json", manifest)
     return path
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock on folder, where the system has them: who adds to the manifest must not lose another's addition."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _manifest(folder: Path = FOLDER) -> dict:
     path = folder / "manifest.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"checkpoints": {}}
+    if not path.exists():
+        return {"checkpoints": {}}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest["checkpoints"], dict):
+            raise TypeError("its checkpoints are no dictionary")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); install the package again, or restore it with git") from None
+    return manifest

@@ -117,3 +117,12 @@ def test_letters_are_distinct_words():
 def test_bad_input(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_tokens_of_a_readers_own_caption():
+    words = ["a", "large", "red"]
+    assert tokenize(["a red, large A?"], words, 4).tolist() == [[2, 4, 3, 2]]
+    assert tokenize("(A) Red-dish!", words, 3).tolist() == [[2, 1, 0]]
+    for empty in ("", "?!", "\u2014"):
+        with pytest.raises(ValueError, match="must have 1 to 3 words, got 0"):
+            tokenize([empty], words, 3)

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import multiprocessing
 import pickle
 import struct
 from pathlib import Path
@@ -192,6 +193,43 @@ def test_killed_while_writing(tmp_path, small, monkeypatch):
     assert same(load("mnist", tmp_path), content)
 
 
+@pytest.mark.parametrize("reason", [(28, "No space left on device"), (30, "Read-only file system")])
+def test_where_the_cache_cannot_be_written_the_arrays_are_returned(reason, tmp_path, small, monkeypatch):
+    content = arrays()
+    write_mnist(tmp_path, content)
+
+    def half(file, **kwargs):
+        file.write(b"PK\x03\x04 half of a file")
+        raise OSError(*reason)
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.warns(UserWarning, match=rf"mnist\.npz could not be written \({reason[1]}\).*TLUTILS_DATA"):
+        assert same(load("mnist", tmp_path), content)
+    assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
+
+
+def _write_again_and_again(path, content):
+    for _ in range(15):
+        real._write(path, content)
+
+
+def test_two_writers_leave_a_whole_file(tmp_path, small):
+    path, contents = tmp_path / "mnist.npz", [arrays(), arrays()]
+    jobs = [multiprocessing.get_context("fork").Process(target=_write_again_and_again, args=(path, content))
+            for content in contents]
+    for job in jobs:
+        job.start()
+    while any(job.is_alive() for job in jobs):
+        if path.exists():
+            assert any(same(load("mnist", tmp_path), content) for content in contents)
+    assert [job.exitcode for job in jobs] == [0, 0] and [p.name for p in tmp_path.iterdir()] == ["mnist.npz"]
+
+
+@pytest.mark.parametrize("name", ["../mnist", "..", "mnist/../mnist", "/etc/passwd", "", None])
+def test_a_name_is_never_a_path(name, tmp_path):
+    with pytest.raises(ValueError, match="name must be one of"):
+        load(name, tmp_path)
+
+
 def test_partly_downloaded_mnist(tmp_path, small, monkeypatch):
     raw = write_mnist(tmp_path, arrays())
     labels, images = raw / "t10k-labels-idx1-ubyte", raw / "train-images-idx3-ubyte"
@@ -232,6 +270,9 @@ def test_download_and_its_failure(tmp_path, small, monkeypatch):
     with pytest.raises(ConnectionError, match="mnist could not be downloaded into .*no network"):
         load("mnist", root, download=True)
     assert not (root / "mnist.npz").exists()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConnectionError, match="mnist could not be downloaded into .*file"):
+        load("mnist", tmp_path / "file" / "root", download=True)
     monkeypatch.setattr(torchvision.datasets.MNIST, "download", lambda self: write_mnist(root, content))
     assert same(load("mnist", root, download=True), content)
     assert (root / "mnist.npz").exists()

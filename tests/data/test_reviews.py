@@ -1,8 +1,12 @@
 """Made-up reviews: the shift is in the words, and the labels mean what they say."""
+import sys
+
 import numpy as np
 import pytest
 
-from tlutils.data import bag_of_words, reviews, vocabulary
+from tlutils.data import bag_of_words, captions, letter_pictures, reviews, tokenize, vocabulary
+
+reviews_module = sys.modules["tlutils.data.reviews"]        # the package has a function of the same name
 
 
 def test_same_seed_same_reviews_and_both_labels_occur():
@@ -49,3 +53,41 @@ def test_bad_input(arguments, message):
     *plain, more = arguments if isinstance(arguments[-1], dict) else (*arguments, {})
     with pytest.raises(ValueError, match=message):
         reviews(*plain, **more)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("Great, moving story!", "great moving story"),
+    ("\u201cSo good\u201d \u2014 (really); yes: no?", "so good really yes no"),
+    ("don't, DON\u2019T", "don't don't"), ("'quoted' the dogs' 'tis", "quoted the dogs tis"),
+    ("a well-made, wide\u2011angle film -- slow--but - fine", "a well-made wide-angle film slow but fine"),
+    ("3.5 stars/10, 1,000 times", "3 5 stars 10 1 000 times"), ("It cost $5 <br />& 20%", "it cost 5 br 20"),
+    ("STRASSE Stra\u00dfe na\u00efve nai\u0308ve", "strasse stra\u00dfe na\u00efve na\u00efve"),
+    ("\u043f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440! \u0939\u093f\u0928\u094d\u0926\u0940\u0964",
+     "\u043f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440 \u0939\u093f\u0928\u094d\u0926\u0940"),
+    ("soft\u00adhyphen \ufeffmark\u200b tab\tline\nend", "softhyphen mark tab line end"),
+    ("good\U0001f44d\ufe0f", "good"),
+    ("...", ""), ("", ""), (" -' ", "")])
+def test_words_of_a_readers_own_text(text, words):
+    assert reviews_module._words(text) == words.split()
+    known = sorted(set(words.split()))
+    assert vocabulary([text], least=1) == known
+    assert bag_of_words([text], [*known, "absent"]).tolist() == [[1.0] * len(known) + [0.0]]
+
+
+def test_made_up_texts_are_cut_as_they_always_were():
+    """The records rest on it: small letters, full stops away, cut at blanks."""
+    texts = [text for product in ("books", "kitchen") for text in reviews(product, 500, 0)[0]]
+    attributes = letter_pictures(300, 0, most=4)[1]
+    texts += [text for style in ("long", "mixed") for text in captions(attributes, 0, style=style, told=0.5)]
+    for text in texts:
+        assert reviews_module._words(text) == text.lower().replace(".", " ").split()
+
+
+def test_one_text_and_what_is_none():
+    assert vocabulary("good good", least=1) == ["good"] and bag_of_words("good", ["good"]).tolist() == [[1]]
+    assert vocabulary([]) == [] and bag_of_words([], ["good"]).shape == (0, 1)
+    for wrong in ([None], ["good", 3], [b"good"], [float("nan")]):
+        for cut in (lambda texts: vocabulary(texts), lambda texts: bag_of_words(texts, ["good"]),
+                    lambda texts: tokenize(texts, ["good"])):
+            with pytest.raises(ValueError, match="texts must be strings, got a"):
+                cut(wrong)

@@ -97,3 +97,23 @@ def test_subset_depends_on_the_seed_and_is_shuffled():
 def test_subset_refuses(labels, n, message):
     with pytest.raises(ValueError, match=message):
         subset_per_class(np.array(labels), n, 0)
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    (np.eye(3, dtype=int), r"\(3, 3\); of a column take .* one-hot rows labels\.argmax\(1\)"),
+    (np.arange(3)[:, None], r"\(3, 1\); of a column take labels\[:, 0\]"), (np.array([True, False]), "bool"),
+    (np.array(["ant", "bee"]), r"<U3 \(2,\)")])
+def test_labels_of_another_shape_are_told(labels, message):
+    with pytest.raises(ValueError, match=f"labels must be integers .*{message}"):
+        subset_per_class(labels, 1, 0)
+    with pytest.raises(ValueError, match=f"labels must be integers .*{message}"):
+        select_classes(np.zeros((len(labels), 2, 2)), labels, [0])
+
+
+def test_classes_of_another_kind_are_told():
+    with pytest.raises(ValueError, match=r"classes must be labels, whole numbers .*<U3"):
+        select_classes(np.zeros((3, 2, 2)), [0, 1, 2], ["ant"])
+    with pytest.raises(ValueError, match="distinct labels that occur"):
+        select_classes(np.zeros((3, 2, 2)), [0, 1, 2], [[0, 1]])
+    with pytest.raises(ValueError, match=r"classes must be a list \(k,\) of classes, got shape \(3, 3\)"):
+        split_classes(np.eye(3, dtype=int))

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from tlutils import data
 from tlutils.data import augment, to_tensor
+from tlutils.data.smears import smears
+from tlutils.data.textures import gratings
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
 
@@ -133,3 +136,26 @@ def test_augment_refuses_tensors():
 def test_augment_refuses_a_generator_elsewhere():
     with pytest.raises(ValueError, match="generator must be on the device"):
         augment(batch(4, device="cuda"), torch.Generator("cpu"))
+
+
+@pytest.mark.parametrize("shape", [(24, 24, 3), (24, 24)])
+def test_one_picture_is_no_batch(shape):
+    with pytest.raises(ValueError, match=r"images must be uint8 .* one picture is a batch of one: images\[None\]"):
+        to_tensor(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match=r"x must be float32 .* one picture is a batch of one: x\[None\]"):
+        augment(batch(4)[0], 0)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint32, np.int8])
+def test_seeds_of_numpy(kind):
+    x = batch(8)
+    assert torch.equal(augment(x, kind(5), flip=True, rotate=0.1), augment(x, 5, flip=True, rotate=0.1))
+    for draw in (lambda s: data.glyphs("ab", 4, s)[0], lambda s: data.colour_glyphs("ab", 4, s)[0],
+                 lambda s: data.subset_per_class(np.arange(8) % 2, 2, s), lambda s: smears(3, s)[0],
+                 lambda s: data.split_classes(range(9), seed=s)[0], lambda s: data.letter_pictures(3, s)[0],
+                 lambda s: data.held_out_pairs(2, s), lambda s: data.rendered_digits(3, s)[0],
+                 lambda s: gratings(3, s)[0], lambda s: data.reviews("books", 3, s)[1],
+                 lambda s: data.mnist_m(np.full((2, 4, 4), 9, np.uint8), [np.zeros((9, 9, 3), np.uint8)], s)):
+        assert np.array_equal(draw(kind(5)), draw(5))
+    with pytest.raises(TypeError):
+        augment(x, 5.5)

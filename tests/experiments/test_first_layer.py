@@ -4,9 +4,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import nn
 
-from tlutils import models, results
+from tlutils import results
 from tlutils.experiments import first_layer
 
 TINY = dataclasses.replace(first_layer.LAPTOP, sources=("letters", "texture"), n_train=128, n_test=64, n_classes=12,
@@ -125,7 +126,7 @@ def test_filters_of_a_pretrained_file_keep_their_pictures(tmp_path, monkeypatch)
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    state = models.torchvision.models.squeezenet1_0(num_classes=3).state_dict()
+    state = torchvision.models.squeezenet1_0(num_classes=3).state_dict()
     torch.save(state, folder / "some.pth")
     config = dataclasses.replace(TINY, pretrained=("squeezenet1_0", "some.pth"))
     rows = first_layer.run(config, seed=0)

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from tlutils.data.glyphs import _masters
-from tlutils.data.reviews import _words
+from tlutils.data.reviews import _texts, _words
 
 LETTERS = tuple("ABDEGHKLMNPRSTXZ")
 # Each attribute's values; the words of a value are synonyms, and the last one is kept back: no caption uses it.
@@ -106,13 +106,14 @@ def captions(attributes: dict[str, np.ndarray], seed: int, *, style: str = "long
 def tokenize(texts: Sequence[str], words: Sequence[str], length: int = 16) -> np.ndarray:
     """Return texts as numbers, int64 (n, length): a word's place in `words` plus 2, 1 for any other word, 0 behind it.
 
-    Convention: all in small letters, so the letter A and the article are one word; see `data.vocabulary` for words.
-    Errors: ValueError for a text without words, or one longer than length.
+    Convention: all in small letters, so the letter A and the article are one word; see `data.vocabulary` for words
+        and punctuation.
+    Errors: ValueError for a text without words, or one longer than length, or anything but strings.
 
     >>> tokenize(["A red B", "a mauve B"], ["a", "b", "red"], length=4).tolist()
     [[2, 4, 3, 0], [2, 1, 3, 0]]
     """
-    place = {word: k for k, word in enumerate(words, start=2)}
+    texts, place = _texts(texts), {word: k for k, word in enumerate(words, start=2)}
     tokens = np.zeros((len(texts), length), np.int64)
     for row, text in zip(tokens, texts, strict=True):
         found = [place.get(word, 1) for word in _words(text)]

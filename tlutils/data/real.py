@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import sys
+import uuid
 import warnings
 import zlib
 from pathlib import Path
@@ -36,7 +37,8 @@ def load_real(name: str, root: str | Path | None = None, download: bool = False)
     """Read ROOT/<name>.npz; where there is none, make it from torchvision's files, downloaded if allowed.
 
     Convention: a file written here carries a SHA-256 over its arrays, checked at every reading; a file from elsewhere
-    is checked through the CRCs of the zip format. Sizes, types and label ranges are checked in both.
+    is checked through the CRCs of the zip format. Sizes, types and label ranges are checked in both. Where the file
+    cannot be written (a full disk, a folder that is read-only), a warning names it and the arrays are returned.
     Errors: FileNotFoundError if nothing is there (it says how to download), ConnectionError if the download fails,
     ValueError if a file is incomplete or altered; it names the file.
     """
@@ -50,7 +52,11 @@ def load_real(name: str, root: str | Path | None = None, download: bool = False)
     complaint, remedy = f"{raw} is incomplete or altered", f"Delete this folder, then run {line}"
     arrays = _convert(name, base, download, complaint, remedy)
     dataset = _dataset(name, arrays, complaint, remedy)
-    _write(path, arrays)
+    try:
+        _write(path, arrays)
+    except OSError as error:
+        warnings.warn(f"{path} could not be written ({error.strerror or error}): {name} is used from memory, and "
+                      f"made again from {raw} next time; another folder can be named in TLUTILS_DATA", stacklevel=3)
     return dataset
 
 
@@ -64,7 +70,7 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write under another name, then rename: whatever happens in between, `path` is whole or absent."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         with open(part, "wb") as file:
             np.savez(file, **arrays, sha256=np.array(_digest(arrays)))
@@ -116,8 +122,8 @@ def _convert(name: str, base: Path, download: bool, complaint: str, remedy: str)
     import torchvision
     make = getattr(torchvision.datasets, KNOWN[name][0])
     if download:
-        base.mkdir(parents=True, exist_ok=True)
         try:
+            base.mkdir(parents=True, exist_ok=True)
             make(base, download=True)
         except (OSError, RuntimeError) as error:
             raise ConnectionError(f"{name} could not be downloaded into {base}: {error}") from error

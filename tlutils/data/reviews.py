@@ -1,4 +1,5 @@
 """Reviews of two products: the same opinions in other words, a domain shift without pictures."""
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,19 +53,52 @@ def reviews(product: str, n: int, seed: int, *, shared: float = 0.35,
 
 
 def vocabulary(texts: Sequence[str], least: int = 2) -> list[str]:
-    """Return the words that occur in at least `least` texts, in alphabetical order."""
-    found, counts = np.unique([word for text in texts for word in set(_words(text))], return_counts=True)
+    """Return the words that occur in at least `least` texts, in alphabetical order; no words where there is no text.
+
+    Convention: all in small letters, without punctuation; apostrophes and hyphens within a word belong to it. One
+        string is one text.
+    Errors: ValueError if texts holds anything but strings.
+
+    >>> vocabulary(["Great, moving story!", "A well-made story; don't miss it."], least=2)
+    ['story']
+    """
+    found, counts = np.unique([word for text in _texts(texts) for word in set(_words(text))], return_counts=True)
     return [str(word) for word in found[counts >= least]]
 
 
 def bag_of_words(texts: Sequence[str], words: Sequence[str]) -> np.ndarray:
-    """Return which of the words each text holds: float32 (n, len(words)) of 0 and 1; other words are not seen."""
-    column = {word: k for k, word in enumerate(words)}
+    """Return which of the words each text holds: float32 (n, len(words)) of 0 and 1; other words are not seen.
+
+    Convention: texts are cut into words as by `vocabulary`.
+    Errors: ValueError if texts holds anything but strings.
+    """
+    texts, column = _texts(texts), {word: k for k, word in enumerate(words)}
     bag = np.zeros((len(texts), len(words)), np.float32)
     for row, text in zip(bag, texts, strict=True):
         row[[column[word] for word in _words(text) if word in column]] = 1
     return bag
 
 
+class _Kept(dict):
+    """What becomes of a character: punctuation and signs part words, invisible marks within a word vanish."""
+
+    def __missing__(self, code: int):
+        kind = unicodedata.category(chr(code))
+        self[code] = None if kind == "Cf" else " " if kind[0] in "PSZC" else chr(code)
+        return self[code]
+
+
+_KEPT = _Kept({ord("'"): "'", ord("’"): "'", ord("-"): "-", ord("‐"): "-", ord("‑"): "-"})
+
+
 def _words(text: str) -> list[str]:
-    return text.lower().replace(".", " ").split()
+    """Return the words of a text in small letters; apostrophes and single hyphens stay within words alone."""
+    kept = unicodedata.normalize("NFC", text.lower()).translate(_KEPT).replace("--", " ")
+    return [word for word in (piece.strip("'-") for piece in kept.split()) if any(map(str.isalnum, word))]
+
+
+def _texts(texts: Sequence[str]) -> Sequence[str]:
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise ValueError(f"texts must be strings, got a {type(wrong[0]).__name__}: {wrong[0]!r:.60}")
+    return texts

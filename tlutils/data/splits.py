@@ -40,6 +40,8 @@ def split_classes(classes, *, by: str = "random", seed: int = 0) -> tuple[np.nda
     >>> split_classes(["A", "B", "→", "Γ"], by="script")
     (array([0, 1, 3]), array([2]))
     """
+    if np.ndim(classes) != 1 and not isinstance(classes, str):
+        raise ValueError(f"classes must be a list (k,) of classes, got shape {np.shape(classes)}")
     classes = [str(c) for c in classes]
     if len(set(classes)) < len(classes):
         raise ValueError(f"classes must be distinct, got {classes}")
@@ -75,9 +77,11 @@ def select_classes(images: np.ndarray, labels: np.ndarray, classes) -> tuple[np.
     ([0, 2, 3, 5], [1, 0, 0, 1])
     """
     labels, classes = _as_labels(labels), np.asarray(classes)
+    if classes.size and not np.issubdtype(classes.dtype, np.integer):
+        raise ValueError(f"classes must be labels, whole numbers (k,), got {classes.dtype} {classes.shape}")
     if len(labels) != len(images):
         raise ValueError(f"images and labels must have the same length, got {len(images)} and {len(labels)}")
-    absent = [int(c) for c in classes if not (labels == c).any()]
+    absent = [int(c) for c in np.ravel(classes) if not (labels == c).any()]
     if classes.ndim != 1 or not len(classes) or len(np.unique(classes)) < len(classes) or absent:
         raise ValueError(f"classes must be distinct labels that occur, got {classes.tolist()} (absent: {absent})")
     order = np.argsort(classes)
@@ -107,5 +111,6 @@ def subset_per_class(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
 def _as_labels(labels) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be integers (n,), got {labels.dtype} {labels.shape}")
+        hint = "" if labels.ndim != 2 else "; of a column take labels[:, 0], of one-hot rows labels.argmax(1)"
+        raise ValueError(f"labels must be integers (n,), got {labels.dtype} {labels.shape}{hint}")
     return labels

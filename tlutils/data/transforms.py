@@ -1,4 +1,6 @@
 """From images to network inputs, and random changes of a whole batch at once on its own device."""
+import operator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,11 +12,13 @@ def to_tensor(images: np.ndarray, device: torch.device | str | None = None) -> T
 
     Shapes: images (n, h, w) or (n, h, w, 3) uint8; returns (n, c, h, w) float32 in -2..2, memory format channels_last.
     Convention: one fixed scale for every data set, so that a source network sees a target on the scale it knows.
-    Errors: ValueError for another dtype or shape.
+    Errors: ValueError for another dtype or shape, such as that of one picture (h, w, 3).
     """
     images = np.asarray(images)
-    if images.dtype != np.uint8 or not (images.ndim == 3 or images.ndim == 4 and images.shape[-1] == 3):
-        raise ValueError(f"images must be uint8 (n, h, w) or (n, h, w, 3), got {images.dtype} {images.shape}")
+    one = images.ndim == 2 or images.ndim == 3 and images.shape[-1] == 3
+    if images.dtype != np.uint8 or one or not (images.ndim == 3 or images.ndim == 4 and images.shape[-1] == 3):
+        raise ValueError(f"images must be uint8 (n, h, w) or (n, h, w, 3), got {images.dtype} {images.shape}"
+                         + ("; one picture is a batch of one: images[None]" if one else ""))
     x = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)                     # (n, c, h, w)
     return x.to(torch.float32).div_(255).sub_(0.5).div_(0.25).contiguous(memory_format=torch.channels_last)
@@ -34,7 +38,8 @@ def augment(x: Tensor, generator: torch.Generator | int, *, flip: bool = False, 
     saturation of grey images.
     """
     if x.ndim != 4 or x.dtype != torch.float32:
-        raise ValueError(f"x must be float32 (n, c, h, w), got {x.dtype} {tuple(x.shape)}")
+        raise ValueError(f"x must be float32 (n, c, h, w), got {x.dtype} {tuple(x.shape)}"
+                         + ("; one picture is a batch of one: x[None]" if x.ndim == 3 else ""))
     n, c, h, w = x.shape
     if not 0 <= shift < min(h, w) or rotate < 0:
         raise ValueError(f"shift must lie in 0..{min(h, w) - 1} and rotate be >= 0, got shift={shift}, rotate={rotate}")
@@ -45,7 +50,7 @@ def augment(x: Tensor, generator: torch.Generator | int, *, flip: bool = False, 
     if saturation and c != 3:
         raise ValueError(f"saturation needs images of three channels, got {c}")
     if not isinstance(generator, torch.Generator):
-        generator = torch.Generator(x.device).manual_seed(generator)
+        generator = torch.Generator(x.device).manual_seed(operator.index(generator))       # NumPy's too
     if generator.device.type != x.device.type:
         raise ValueError(f"generator must be on the device of x ({x.device}), got {generator.device}")
 
