@@ -672,6 +672,18 @@ def test_two_builds_at_once_take_turns(site):
     assert "waiting for it" in "".join(said) and "Traceback" not in "".join(said)
 
 
+def test_a_build_whose_parent_was_killed_ends_before_the_next_begins(site, capsys):
+    make, folder = site
+    (folder / "slow").write_text("a little")
+    process = started(folder)
+    process.kill()
+    process.wait()
+    (folder / "slow").unlink()
+    assert make() == 0 and "waiting for it" in capsys.readouterr().out and shown(folder)["index.html"] == "2"
+    process.stdout.close()
+    assert sorted(path.name for path in (folder / "_build").iterdir()) == ["built.json", "html"]
+
+
 def test_the_book_is_served_to_this_machine_alone(tmp_path):
     with pytest.raises(SystemExit, match="make book"):
         serve.main("8000", tmp_path)
