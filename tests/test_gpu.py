@@ -45,7 +45,7 @@ def test_the_dry_run_on_the_cpu_passes(tmp_path, capsys):
     assert {item["name"].split()[0] for item in record["items"] if item["kind"] == "preset"} == set(gpu.EXPERIMENTS) - {
         "clip", "photographs", "photo_shelf"}
     skipped = {item["name"]: item["reason"] for item in record["items"] if item["status"] == "skipped"}
-    assert set(skipped) <= {"memory of nt xent"}
+    assert set(skipped) <= {"memory of nt xent", "first_layer first_layer_imagenet"}      # no CUDA, no such weights
     found = {item["name"]: item["found"] for item in record["items"] if item["status"] == "ok"}
     assert found["training"]["scores by default"] == "torch.float32"
     assert all(line["cpu"] > 0 and line["float32"] > 0 and line["bfloat16"] > 0
@@ -267,4 +267,5 @@ def test_a_device_that_is_not_there_is_one_clear_line(capsys, monkeypatch):
     monkeypatch.setattr(gpu, "answers", lambda where: False)
     with pytest.raises(SystemExit):
         gpu.main(["--device", "cuda:7"])
-    assert "the device cuda:7 does not answer" in capsys.readouterr().err
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("python tools/gpu.py: error: ") and "cuda:7" in told

@@ -932,7 +932,10 @@ def main(arguments=None) -> int:
     if options.device:
         os.environ["TLUTILS_DEVICE"] = options.device
     from tlutils import env
-    where = env.device()
+    try:
+        where = env.device()
+    except (RuntimeError, ValueError) as error:
+        parser.error(str(error))
     os.environ["TLUTILS_DEVICE"] = str(where)
     if where.type == "cuda" and where.index is not None and torch.cuda.is_available():
         torch.cuda.set_device(where)  # so that waiting and counting mean this one
