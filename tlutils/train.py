@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from tlutils import surgery
 
@@ -19,16 +18,19 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
 
     Shapes: a batch is whatever loss_fn(model, batch) takes; loss_fn returns a scalar tensor.
     Convention: model is put in training mode (frozen blocks stay in eval mode) and left in eval mode; the scheduler
-        steps after each step; mixed precision (bfloat16) by default where the parameters are on a GPU.
+        steps after each step; mixed precision (bfloat16) by default on CUDA devices that have it.
     Errors: FloatingPointError that names the first step whose loss is not finite; ValueError if there was no batch, or
         loss_fn returns no scalar tensor.
     """
     where = next(model.parameters()).device.type
     mixed = where == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 would imitate it, slowly
     mixed = mixed if mixed_precision is None else mixed_precision
+    if progress:
+        from tqdm.auto import tqdm  # only who asks for a bar needs it
+        batches = tqdm(batches)
     losses: list[Tensor] = []
     model.train()
-    for step, batch in enumerate(tqdm(batches, disable=not progress)):
+    for step, batch in enumerate(batches):
         with torch.autocast(where, torch.bfloat16) if mixed else contextlib.nullcontext():
             loss = loss_fn(model, batch)
         if not isinstance(loss, Tensor) or loss.ndim:

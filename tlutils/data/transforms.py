@@ -21,7 +21,8 @@ def to_tensor(images: np.ndarray, device: torch.device | str | None = None) -> T
                          + ("; one picture is a batch of one: images[None]" if one else ""))
     x = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)                     # (n, c, h, w)
-    return x.to(torch.float32).div_(255).sub_(0.5).div_(0.25).contiguous(memory_format=torch.channels_last)
+    x = x.to(torch.float32)
+    return x.div_(x.new_tensor(255)).sub_(0.5).div_(0.25).contiguous(memory_format=torch.channels_last)
 
 
 def augment(x: Tensor, generator: torch.Generator | int, *, flip: bool = False, shift: int = 0, rotate: float = 0.0,

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from tlutils import results
 
 
@@ -22,6 +20,8 @@ def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], r
         written when every seed is done, and then the partial file goes. Runs side by side each have their own.
     Errors: ValueError that names the seed, the row and the partial file for rows that `results.check_rows` refuses.
     """
+    from tqdm.auto import tqdm  # here, so that an experiment can be called where it is not installed
+
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=f"recorded runs of chapter {chapter}")
     parser.add_argument("name", choices=presets, help="which run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from tlutils import data, env, models, results, train, zoo
 from tlutils.data.textures import gratings
@@ -116,6 +115,8 @@ def main() -> None:
     if unknown := sorted(set(chosen) - set(RECIPES)):
         parser.error(f"no recipe {', '.join(unknown)}")
     made = {**results.code_version(), "device": env.device_name(), "versions": env.versions()}
+    from tqdm.auto import tqdm  # here, so that the module loads where it is not installed
+
     for name in tqdm(chosen):
         model, facts = make(RECIPES[name])
         date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
