@@ -565,6 +565,8 @@ for path in sorted(pathlib.Path("chapters").glob("*.ipynb")):
         time.sleep(600 if pathlib.Path("slow").read_text() == "for ever" else 1)
 if pathlib.Path("broken").exists():
     sys.exit("a warning that is an error")
+if pathlib.Path("picture").exists():
+    (html / "chapters" / "picture.html").write_text(pathlib.Path("picture").read_text())
 (html / "index.html").write_text(str(len(list(html.glob("chapters/*.html")))))
 """
 
@@ -607,6 +609,19 @@ def test_the_book_is_built_when_the_content_of_a_source_changed_and_only_then(si
     (folder / "_build" / "html" / "chapters" / "01_one.html").unlink()
     assert make() == 0 and "chapters/01_one.html" in shown(folder), "a page that was lost comes back"
     assert sorted(path.name for path in (folder / "_build").iterdir()) == ["built.json", "html"]
+
+
+def test_a_site_that_lacks_a_picture_is_not_called_built(site, capsys):
+    make, folder = site
+    html = folder / "_build" / "html"
+    (folder / "picture").write_text('<img alt="" src="../_images/b.png?v=1"><img src="data:image/png;base64,AAAA">')
+    assert make() == 1 and "_images/b.png" in capsys.readouterr().err
+    assert build.missing(html) == ["_images/b.png"] and not (folder / "_build" / "built.json").exists()
+    (html / "_images").mkdir()
+    (html / "_images" / "b.png").touch()
+    assert build.missing(html) == []
+    (folder / "picture").unlink()
+    assert make() == 0 and "picture.html" not in shown(folder)
 
 
 def test_a_build_that_fails_leaves_the_last_book(site, capsys):

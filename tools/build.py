@@ -60,6 +60,17 @@ def replace(site, new):
     shutil.rmtree(last, ignore_errors=True)
 
 
+def missing(site):
+    """Return the files that pages of a built site show or load, and that are not there, each once."""
+    found = set()
+    for page in Path(site).rglob("*.html"):
+        if "_static" not in page.relative_to(site).parts:
+            for name in re.findall(r'\ssrc="([^":?#]+)["?#]', page.read_text(encoding="utf-8")):
+                if not (page.parent / name).exists():
+                    found.add(os.path.relpath(page.parent / name, site))
+    return sorted(found)
+
+
 def main(root=chapter.ROOT, build=BUILD):
     """Build the site unless it is whole and nothing changed; return the exit status."""
     folder = Path(root, "_build")
@@ -86,6 +97,9 @@ def main(root=chapter.ROOT, build=BUILD):
                 print(f"The book was not built: the reason stands above{kept}.", file=sys.stderr)
                 return 1
             replace(site, new)
+            if lost := missing(site):  # as it lies there now, for a disk may fill up and a hand may slip
+                print(f"The site lacks {len(lost)} files, {lost[0]} for one: run  make book  again.", file=sys.stderr)
+                return 1
             files.write(note, f'["{made_from}", "{holdings(site)}"]\n'.encode())
         except KeyboardInterrupt:
             print("Stopped; what was built before is as it was.", file=sys.stderr)
