@@ -22,7 +22,8 @@ STEPS = 3
 FEW = 40  # runs of so many steps and fewer are not cut: budgets become 5, 10, 15 ... and so stay apart
 # how many examples each part of a data set keeps; enough for every class and every number of labels
 SIZES = {"n_train": 500, "n_test": 200, "n_source": 600, "n_target": 600, "n_held": 200, "n_source_test": 200,
-         "n_pool": 2400, "labels_per_class": 10}
+         "n_pool": 2400, "labels_per_class": 10, "batch_size": 16}
+WIDEST = 32  # channels of a network
 
 
 def shrunk(config):
@@ -35,6 +36,8 @@ def shrunk(config):
             changes[field.name] = shrunk(value)
         elif field.name in SIZES and isinstance(value, int):
             changes[field.name] = min(value, SIZES[field.name])
+        elif field.name == "widths":
+            changes[field.name] = tuple(min(width, WIDEST) for width in value)
         elif field.name in ("budgets", "longest"):
             changes[field.name] = tuple(5 * (1 + budgets.index(budget)) for budget in value)
     return dataclasses.replace(config, **changes)
