@@ -13,12 +13,13 @@ X = torch.tensor([[1.0, -2.5], [0.25, 8.0], [3.0, 0.0]])
 class Apple(Tensor):
     """A tensor that says it lies on Apple's MPS: it comes to the CPU when asked, and has no float64."""
 
+    device = property(lambda self: torch.device("mps"))
+
+    def cpu(self):
+        return self.as_subclass(Tensor)
+
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
-        if func is Tensor.device.__get__:
-            return torch.device("mps")
-        if func is Tensor.cpu:
-            return args[0].as_subclass(Tensor)
         out = super().__torch_function__(func, types, args, kwargs or {})
         if isinstance(out, cls) and out.dtype == torch.float64:
             raise TypeError("Cannot convert a MPS Tensor to float64 dtype")

@@ -125,6 +125,15 @@ def test_every_type_of_features_under_autocast_too(probe, kind):
             expected["accuracy"], abs=0.02)
 
 
+def test_autocast_does_not_blur_the_nearest():
+    """All cosines lie within 1e-2 of 1: bfloat16 could not tell the neighbours apart."""
+    (x, y), (t, r) = blobs(90, 5), blobs(300, 6)
+    expected = knn_probe(x + 50, y, t + 50, r)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert knn_probe(x + 50, y, t + 50, r) == expected
+    assert expected["accuracy"] > 0.9
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_unit_of_each_feature_does_not_matter_to_the_linear_probe(dtype):
     (x, y), (t, r) = blobs(90, 7, apart=1.5), blobs(300, 8, apart=1.5)

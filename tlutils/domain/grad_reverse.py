@@ -30,7 +30,7 @@ def grad_reverse(x: Tensor, lam: float = 1.0) -> Tensor:
     """
     if not 0 <= lam < math.inf:
         raise ValueError(f"lam must be finite and >= 0, got {lam}")
-    return _Reverse.apply(x, float(lam))
+    return _Reverse.apply(x, lam)
 
 
 def grl_schedule(p: float, gamma: float = 10.0) -> float:
