@@ -10,7 +10,7 @@ import normalise
 # ("setup", "").
 TEMPLATE = [
     ("m", "# {title}\n\n**The thesis of the chapter in one sentence: what transfers, when, and how we will know.**"),
-    ("m", "{badge}\n\n*About 3 minutes on two CPU cores; not yet timed on a GPU.*"),
+    ("m", "{badge}\n\n*About 3 minutes on two CPU cores; no GPU needed.*"),
     ("m", "## What you will be able to do\n\n- *derive* ...\n- *build* ...\n- *decide* ..."),
     ("m", "Run this cell first. It says where the chapter runs and how long it will take."),
     ("setup", ""),
