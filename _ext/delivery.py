@@ -81,14 +81,20 @@ def hanging_lines(page):
     """Return a page whose lines of code and of printed text know their indentation, so that what is too long for the
     screen goes on below, further in (book.css), instead of being cut. What is copied stays one line.
 
-    A printed row of columns, two blanks between them, stays whole: on a phone such a table scrolls.
+    A printed row of columns, two blanks between them, stays whole where most rows are: on a phone a table scrolls.
     """
-    def line(source, printed):
-        text = html.unescape(re.sub(r"<[^>]+>", "", source))
+    def plain(source):
+        return html.unescape(re.sub(r"<[^>]+>", "", source))
+
+    def in_columns(text):
+        return len(text) <= 88 and bool(re.search(r"\S {2,}\S", text))
+
+    def line(source, table):
+        text = plain(source)
         indent = len(text) - len(text.lstrip(" "))
         if not text.strip() or (len(text) <= 30 and not indent) or source.count("<span") != source.count("</span>"):
             return source
-        kind = "ln cols" if printed and len(text) <= 88 and re.search(r"\S {2,}\S", text) else "ln"
+        kind = "ln cols" if table and in_columns(text) else "ln"
         if indent >= 8:  # far in, a name and its value may part before the line is left empty
             source = source.replace('<span class="o">=</span>', '<span class="o">=</span><wbr>')
         return f'<span class="{kind}"' + (f' style="--i:{indent}"' if indent else "") + f">{source}</span>"
@@ -97,7 +103,9 @@ def hanging_lines(page):
         if '<span class="ln' in match.group(3):
             return match.group()  # an earlier build has been here
         lines = match.group(3).split("\n")
-        return match.group(1) + "\n".join(line(one, match.group(2).startswith("output")) for one in lines) + "</pre>"
+        long = [in_columns(text) for text in map(plain, lines) if len(text) > 30]
+        table = match.group(2).startswith("output") and 2 * sum(long) >= len(long)
+        return match.group(1) + "\n".join(line(one, table) for one in lines) + "</pre>"
 
     return BLOCK.sub(block, page)
 
