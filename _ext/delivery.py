@@ -1,5 +1,6 @@
 """Fewer files before the first words: one style sheet, scripts that wait for the page, pictures that load when near."""
 import hashlib
+import html
 import re
 from pathlib import Path
 
@@ -73,6 +74,42 @@ def plain_names(page):
     return re.sub(r'<span class="[npw]">([^<]*)</span>', r"\1", page)
 
 
+BLOCK = re.compile(r'(<div class="([^"]*)notranslate"><div class="highlight"><pre>(?:<span></span>)?)(.*?)</pre>', re.S)
+
+
+def hanging_lines(page):
+    """Return a page whose lines of code and of printed text know their indentation, so that what is too long for the
+    screen goes on below, further in (book.css), instead of being cut. What is copied stays one line.
+
+    A printed row of columns, two blanks between them, stays whole where most rows are: on a phone a table scrolls.
+    """
+    def plain(source):
+        return html.unescape(re.sub(r"<[^>]+>", "", source))
+
+    def in_columns(text):
+        return len(text) <= 88 and bool(re.search(r"\S {2,}\S", text))
+
+    def line(source, table):
+        text = plain(source)
+        indent = len(text) - len(text.lstrip(" "))
+        if not text.strip() or (len(text) <= 30 and not indent) or source.count("<span") != source.count("</span>"):
+            return source
+        kind = "ln cols" if table and in_columns(text) else "ln"
+        if indent >= 8:  # far in, a name and its value may part before the line is left empty
+            source = source.replace('<span class="o">=</span>', '<span class="o">=</span><wbr>')
+        return f'<span class="{kind}"' + (f' style="--i:{indent}"' if indent else "") + f">{source}</span>"
+
+    def block(match):
+        if '<span class="ln' in match.group(3):
+            return match.group()  # an earlier build has been here
+        lines = match.group(3).split("\n")
+        long = [in_columns(text) for text in map(plain, lines) if len(text) > 30]
+        table = match.group(2).startswith("output") and 2 * sum(long) >= len(long)
+        return match.group(1) + "\n".join(line(one, table) for one in lines) + "</pre>"
+
+    return BLOCK.sub(block, page)
+
+
 def deliver(app, exception):
     """After the build: rewrite the pages."""
     if exception or app.builder.format != "html":
@@ -87,7 +124,7 @@ def deliver(app, exception):
         after = link_bundle(after, address, bundled)
         if path.name != "search.html":  # its own scripts are in the page and need the others at once
             after = defer_scripts(after, options)
-        after = plain_names(size_pictures(after, path.parent))
+        after = hanging_lines(plain_names(size_pictures(after, path.parent)))
         if after != before:
             path.write_text(after, encoding="utf-8")
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import records
 from docutils import nodes
 
 
@@ -71,6 +72,27 @@ def hide_alt_comments(app, doctree):
             block += nodes.Text(source)
 
 
+def tell_minutes(app, doctree):
+    """Tell the run time of a chapter from results/chapters.json, at its top and below the set-up cell.
+
+    The stored output of that cell tells what its machine, busy or not, expected; a page is no machine.
+    """
+    number = re.match(r"chapters/(\d\d)_", app.env.docname)
+    run = number and records.run_times(app.srcdir).get(number.group(1), {}).get("laptop/cpu")
+    if not run:
+        return
+    app.env.note_dependency(str(Path(app.srcdir, "results", "chapters.json")))
+    minutes = records.minutes(run)
+    told = {r"^About \d+ minutes? on two": f"About {minutes} minute{'s' * (minutes > 1)} on two",
+            r"(?m)^time: +about \d+ min here; memory: .*$":
+                f"time:   about {minutes} min on two CPU cores; memory: about {run['memory_gb']:.1f} GB"}
+    for text in list(doctree.findall(nodes.Text)):
+        for pattern, words in told.items():
+            if re.search(pattern, text):
+                text.parent.rawsource = re.sub(pattern, words, text)  # or a printed text counts as marked up
+                text.parent.replace(text, nodes.Text(text.parent.rawsource))
+
+
 # What the theme writes -> what it should have written. Each is a rule of the accessibility checker axe.
 MENDED = [
     (r'(<button class="btn search-button-field[^>]*?) aria-label="[^"]*"', r"\1"),  # its text says more than the label
@@ -78,6 +100,11 @@ MENDED = [
     (r'(<div id="pst-primary-sidebar" class="[^"]*")>', r'\1 role="complementary" aria-label="Book">'),
     (r'(<div id="jb-print-docs-body"[^>]*>\s*)<h1>(.*?)</h1>', r'\1<div class="h1">\2</div>'),  # one h1 a page
     (r' role="doc-biblioentry"', ""),
+    (r"<title>(What Transfers\?[^<]*?) &#8212; What Transfers\?</title>", r"<title>\1</title>"),
+    # a folded cell that begins with "# @title Solution" says what it hides
+    (r'<p class="collapsed admonition-title">[^<]*</p>\s*<p class="expanded admonition-title">[^<]*</p>'
+     r'(?=\s*</summary>(?:\s*<div[^>]*>)+<pre>(?:<span[^>]*></span>)?<span class="c1"># @title Solution)',
+     '<p class="admonition-title">Solution</p>'),
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
 ]
 
@@ -97,6 +124,7 @@ def mend(app, exception):
 def setup(app):
     """Register with Sphinx."""
     app.connect("doctree-read", hide_alt_comments)
+    app.connect("doctree-read", tell_minutes)
     app.connect("html-page-context", add_metadata, priority=800)
     app.connect("build-finished", write_files)
     app.connect("build-finished", mend)

@@ -3,6 +3,7 @@
 In a page, as directives: chapter-map, living-figure, evidence, ways-compared, recorded-runs, run-times, package-api.
 """
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -79,10 +80,14 @@ def title_and_thesis(notebook):
     return parts[0].lstrip("# "), (parts[1].strip("*") if len(parts) > 1 else "")
 
 
-def reading_minutes(notebook, per_minute=200):
-    """Return the minutes that the words of a chapter take to read, to the next five."""
-    words = sum(len(cell["source"].split()) for cell in cells(notebook) if cell["cell_type"] == "markdown")
-    return max(5, 5 * round(words / per_minute / 5))
+def reading_minutes(notebook, words=200, lines=12):
+    """Return the minutes that a chapter takes to read, to the next five: words a minute, and lines of visible code."""
+    shown = cells(notebook)
+    read = sum(len(cell["source"].split()) for cell in shown if cell["cell_type"] == "markdown") / words
+    for cell in shown:
+        if cell["cell_type"] == "code" and not {"setup", "quiz", "hide-cell"} & set(cell["metadata"].get("tags", [])):
+            read += sum(bool(line.strip()) for line in cell["source"].splitlines()) / lines
+    return max(5, 5 * round(read / 5))
 
 
 def needs(root):
@@ -92,10 +97,8 @@ def needs(root):
 
 
 def minutes(run):
-    """Return recorded minutes for people: "2 min", "under 1 min", or a dash where there is no record."""
-    if not run:
-        return "–"
-    return f"{run['minutes']:.0f} min" if run["minutes"] >= 1 else "under 1 min"
+    """Return recorded minutes as whole ones, rounded up: what every place of the book tells of a run."""
+    return math.ceil(run["minutes"])
 
 
 def run_times(root):
@@ -114,8 +117,9 @@ def chapter_map(root, up):
         title, thesis = title_and_thesis(Path(root, f"{name}.ipynb"))
         read = f"{reading_minutes(Path(root, f'{name}.ipynb'))} min"
         wanted = ", ".join(f"[{int(one)}]({up}{chapter(root, one)})" for one in before.get(number, [])) or "–"
+        run = times.get(number, {}).get("laptop/cpu")
         rows.append([f"**{int(number)}. [{title}]({up}{name}.ipynb)** {thesis}", wanted, read,
-                     minutes(times.get(number, {}).get("laptop/cpu"))])
+                     f"{minutes(run)} min" if run else "–"])
     if not rows:
         return "The first chapters are being written."
     return table(["chapter", "needs", "read", "run"], rows)

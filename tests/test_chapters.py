@@ -282,7 +282,8 @@ def test_markdown_that_every_reader_renders_and_code_for_every_device(path):
     for cell in load(path):
         if cell["cell_type"] == "code":
             assert ".cuda(" not in cell["source"]
-            assert max(len(line) for line in cell["source"].splitlines()) <= 120, cell["source"][:60]
+            code = cell["source"].replace(chapter.repository()[0], "")  # another repository's name may be longer
+            assert max(len(line) for line in code.splitlines()) <= 88, "what is longer is cut off on the page"
             continue
         assert not re.search(r"```\{|^:::|\{[a-z:]+\}`", cell["source"], re.M), cell["source"][:80]
         without = re.sub(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$", "", cell["source"], flags=re.S)

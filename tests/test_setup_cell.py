@@ -153,7 +153,8 @@ def test_elsewhere_nothing_is_installed_and_the_command_is_told(online):
 
 def test_the_cell_is_short_and_its_version_compares_as_text():
     lines = [line for line in CELL.splitlines() if line.strip() and not line.startswith("#")]
-    assert len(lines) <= 11 and max(map(len, lines)) <= 120, textwrap.indent(CELL, "  ")
+    wide = max(map(len, CELL.replace(chapter.repository()[0], "").splitlines()))  # another repository may be longer
+    assert len(lines) <= 12 and wide <= 88, textwrap.indent(CELL, "  ")
     version = (chapter.ROOT / "tlutils" / "__init__.py").read_text().split('__version__ = "')[1].split('"')[0]
     for number in (version, chapter.SINCE):
         assert [len(part) for part in number.split(".")] == [1, 1, 1], f"{number}: each part stays below 10"

@@ -4,6 +4,7 @@ import gzip
 import html.parser
 import http.server
 import io
+import json
 import os
 import re
 import shutil
@@ -208,6 +209,84 @@ def test_a_chapter_page_carries_badge_claims_and_folded_solutions(visit, name):
         assert len(figure.get_attribute("alt") or "") >= 30
 
 
+# The blocks of code and printed text of a page, every fold open: what is cut, which lines go on below, how small.
+BLOCKS = """() => { document.querySelectorAll('article details').forEach(part => { part.open = true; });
+    return [...document.querySelectorAll('article pre')].filter(pre => pre.checkVisibility()).map(pre => ({
+        kind: pre.closest('.cell_input') ? 'code' : pre.closest('.tag_nbval-check-output') ? 'claim' : 'other',
+        text: pre.textContent, copied: pre.cloneNode(true).innerText, size: parseFloat(getComputedStyle(pre).fontSize),
+        cut: pre.scrollWidth > pre.clientWidth, below: [...pre.querySelectorAll('.ln')].filter(line =>
+            line.getBoundingClientRect().height > 1.5 * parseFloat(getComputedStyle(pre).lineHeight)).length})); }"""
+
+
+@pytest.mark.parametrize("name", WITH_EXPLORER)
+def test_no_line_is_cut_beside_both_sidebars(visit, name):
+    page, _ = visit(name, width=1440)
+    blocks = page.evaluate(BLOCKS)
+    code = [block for block in blocks if block["kind"] == "code"]
+    assert len(code) >= 20 and [block["kind"] for block in blocks].count("claim") >= 1
+    assert [block["text"][:60] for block in blocks if block["cut"]] == []
+    assert [block["text"][:60] for block in code if block["below"]] == [], "88 columns of code fit on a line"
+    assert min(block["size"] for block in blocks) >= 13
+
+
+@pytest.mark.parametrize("name", WITH_EXPLORER)
+def test_on_a_phone_code_and_claims_go_on_below_and_are_copied_whole(visit, name):
+    page, _ = visit(name, width=375)
+    blocks = [block for block in page.evaluate(BLOCKS) if block["kind"] != "other"]
+    assert [block["text"][:60] for block in blocks if block["cut"]] == []
+    assert min(block["size"] for block in blocks) >= 12
+    assert sum(block["below"] for block in blocks) > 50, "no line goes on below: then this test sees nothing"
+    cells = json.loads((ROOT / name).with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    written = {re.sub(r"\n# ?alt:.*", "", source, flags=re.S).strip() for source in sources}
+    for block in blocks:
+        if block["kind"] == "code":
+            assert block["copied"].strip() in written, "copied code is not the code of the notebook"
+
+
+def test_a_line_that_is_cut_would_be_seen(visit):
+    page, _ = visit(WITH_EXPLORER[0], width=1440)
+    page.add_style_tag(content=".ln, pre { white-space: pre !important }")
+    page.evaluate("document.querySelector('.cell_input pre').textContent = 'x'.repeat(100)")
+    assert [block["cut"] for block in page.evaluate(BLOCKS)].count(True) >= 1
+
+
+@pytest.mark.parametrize("name", WITH_EXPLORER)
+def test_solutions_are_called_so_and_no_answer_stands_open_below_one(visit, name):
+    page, _ = visit(name)
+    folded = page.locator("article details.hide")
+    assert {words.strip() for words in folded.locator("summary").all_inner_texts()} == {"Solution"}
+    after = "all => all.map(fold => fold.closest('.cell').nextElementSibling?.tagName)"
+    assert "P" not in folded.evaluate_all(after), "words after a solution tell the answer: fold them, too"
+
+
+@pytest.mark.parametrize("name", WITH_EXPLORER)
+def test_the_run_time_is_the_same_at_the_top_below_the_set_up_cell_and_on_the_map(visit, name):
+    page, _ = visit(name)
+    words = page.locator("article").inner_text()
+    (top,), (below,) = (re.findall(pattern, words) for pattern in (
+        r"About (\d+) minutes? on two CPU cores; no GPU needed", r"time: +about (\d+) min on two CPU cores"))
+    recorded = json.loads((ROOT / "results" / "chapters.json").read_text(encoding="utf-8"))
+    number = re.search(r"/(\d\d)_", name).group(1)
+    front, _ = visit("index.html")
+    row = front.locator(".generated table tbody tr", has=front.locator(f"a[href='{name}']")).first.inner_text()
+    assert top == below == re.findall(r"(\d+)\smin", row)[-1]
+    assert 0 <= int(top) - recorded[number]["laptop/cpu"]["minutes"] < 1, "minutes are rounded up"
+
+
+def test_the_magnifier_stands_beside_what_is_typed(visit):
+    page, _ = visit("search.html")
+    form = page.locator(".bd-search").last
+    field, icon = form.locator("input").bounding_box(), form.locator(".fa-magnifying-glass").bounding_box()
+    assert icon["width"] > 5 and icon["x"] + icon["width"] <= field["x"]
+
+
+def test_no_page_shows_a_value_that_nobody_asked_for():
+    for name in WITH_EXPLORER:
+        text = re.sub(r"<[^>]+>", "", (SITE / name).read_text(encoding="utf-8"))
+        assert not re.search(r"^[(\[]None, |^<Axes|^Text\(|^<matplotlib|^\[<", text, re.M), name
+
+
 WITHOUT_SCRIPTS = """() => ({
     drawn: [...document.querySelectorAll("article math")].every(x => x.getBoundingClientRect().width > 3),
     frames: [...document.querySelectorAll("article .explore img")].map(x => x.complete && x.naturalWidth > 100),
@@ -355,7 +434,12 @@ def test_the_front_page_shows_what_the_book_is(visit):
     assert figure_pixels(page) != before
     rows = page.locator(".generated table tbody tr")
     assert rows.count() == len(WITH_EXPLORER)
-    assert all(re.search(r"\d+ min|under 1 min", rows.nth(k).inner_text()) for k in range(rows.count()))
+    assert all(len(re.findall(r"\d+\smin", rows.nth(k).inner_text())) == 2 for k in range(rows.count()))
+    assert page.title() == "What Transfers? Transfer learning, by experiment"
+    assert "transfer learning" in page.locator("meta[name=description]").get_attribute("content").lower()
+    caption = page.locator(".living-figure > p").inner_text()
+    for way in ("probe 2", "probe 7", "fine-tune", "slow body", "scratch", "pixels"):
+        assert way in caption, f"{way}: a bar of the figure that the page does not explain"
     page.get_by_text("Start chapter 1").click()
     page.wait_for_url(f"**/{WITH_EXPLORER[0]}")
     assert faults == []

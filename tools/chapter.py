@@ -36,17 +36,19 @@ BADGE = (
     "(https://colab.research.google.com/github/{repository}/blob/{branch}/chapters/{name}.ipynb)"
 )
 SETUP = """\
-# Set-up, the same in every chapter. On Colab it installs the book's package, tlutils, and touches nothing else.
+# Set-up, the same in every chapter. On Colab it installs the book's package, tlutils,
+# and touches nothing else.
 import sys
 from importlib.metadata import distributions
 
-if "google.colab" in sys.modules and not any(d.version >= "{since}" for d in distributions(name="tlutils")):
+if "google.colab" in sys.modules and not any(
+        d.version >= "{since}" for d in distributions(name="tlutils")):
     %pip install -q --no-deps git+{url}
 sys.path.append("..")  # in a copy of the book the package lies beside the chapters
 try:
     import tlutils
 except ModuleNotFoundError as missing:
-    sys.exit(f"{{missing}}. Check the network, then run this cell again. Outside Colab, first run:  "
+    sys.exit(f"{{missing}}. Check the network, then run this cell again. Outside Colab:  "
              "%pip install git+{url}")
 tlutils.setup("{number}", since="{since}")"""
 # The oldest tlutils that the chapters run with. The cell compares versions as text: each part stays below 10.

@@ -10,15 +10,16 @@ import normalise
 # One entry per cell: ("m", markdown), ("c", code), ("solution", code), ("question", code), ("claim", code),
 # ("setup", "").
 TEMPLATE = [
-    ("m", "# {title}\n\n**The thesis of the chapter in one sentence: what transfers, when, and how we will know.**"),
-    ("m", "{badge}\n\n*About 3 minutes on two CPU cores; not yet timed on a GPU.*"),
+    ("m", "# {title}\n\n**The thesis of the chapter in one sentence: what transfers, when, and how we will know.**"
+          "\n\nIn the field's words: the terms under which somebody would search for it."),
+    ("m", "{badge}\n\n*About 3 minutes on two CPU cores; no GPU needed.*"),
     ("m", "## What you will be able to do\n\n- *derive* ...\n- *build* ...\n- *decide* ..."),
     ("m", "Run this cell first. It says where the chapter runs and how long it will take."),
     ("setup", ""),
     ("m", "## Predict first\n\nA question that the experiment will answer. Write your answer down before you read on."
           "\n\n- **A.** The first tempting answer.\n- **B.** The second one.\n- **C.** The third one."),
-    ("question", "# @title Question\nfrom tlutils.quiz import predict\n\npredict(\"The question in a few words?\", "
-                 "(\"A\", \"first\"), (\"B\", \"second\"), (\"C\", \"third\"), key=\"{number}\")"),
+    ("question", "# @title Question\nfrom tlutils.quiz import predict\n\npredict(\"The question in a few words?\","
+                 "\n        (\"A\", \"first\"), (\"B\", \"second\"), (\"C\", \"third\"), key=\"{number}\")"),
     ("m", "## The picture\n\nThe idea in one drawing, before any symbol."),
     ("c", "import matplotlib.pyplot as plt\n\nfig, ax = plt.subplots(figsize=(5, 2.5))\nax.plot([0, 1], [0, 1])\n"
           "ax.set(xlabel=\"input (unit)\", ylabel=\"output (unit)\")\nplt.show()\n"
