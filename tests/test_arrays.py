@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tlutils import arrays
+from tlutils import arrays, domain, selfsup
 from tlutils import transferability as T
 
 X = torch.tensor([[1.0, -2.5], [0.25, 8.0], [3.0, 0.0]])
@@ -92,3 +92,12 @@ def test_full_precision_raises_and_lets_masks_and_scalars_be():
 def test_a_device_without_autocast_is_left_alone():
     with arrays.no_autocast(torch.device("meta")):
         assert torch.ones(2, device="meta").dtype == torch.float32
+
+
+def test_a_loss_names_what_is_no_tensor():
+    rows = [[1.0, 2.0], [3.0, 4.0]]
+    for wrong in (rows, None, np.array(rows), 3.0):
+        with pytest.raises(ValueError, match="target_features must be a tensor"):
+            domain.mmd(torch.tensor(rows), wrong)
+        with pytest.raises(ValueError, match="z2 must be a tensor"):
+            selfsup.nt_xent(torch.tensor(rows), z2=wrong)

@@ -358,3 +358,11 @@ def test_pretrained_without_a_network_says_what_to_do(monkeypatch, tmp_path):
 def test_models_agree_on_cpu_and_gpu():
     model, x = models.conv8(5).eval(), torch.randn(4, 1, 24, 24)
     torch.testing.assert_close(model(x), model.cuda()(x.cuda()).cpu(), rtol=1e-3, atol=1e-3)
+
+
+def test_alexnet_and_vgg_whose_features_alone_were_parallel(tmp_path):
+    theirs = torchvision.models.alexnet(num_classes=4)
+    state = {key.replace("features.", "features.module."): value for key, value in theirs.state_dict().items()}
+    torch.save({"arch": "alexnet", "state_dict": state}, tmp_path / "alexnet.pth.tar")
+    model = models.pretrained("alexnet", tmp_path / "alexnet.pth.tar")
+    assert model.head.out_features == 4 and torch.equal(model.stem[1][1].weight, theirs.features[0].weight)

@@ -307,3 +307,32 @@ def test_replace_head_keeps_what_a_head_flattens_and_the_mode():
     assert not any(module.training for module in model.modules())
     dropped = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Dropout(), nn.Linear(4, 2)))
     assert isinstance(surgery.replace_head(dropped, 3)[1], nn.Linear)
+
+
+@pytest.mark.parametrize("wrapped", [lambda model: model, torch.optim.swa_utils.AveragedModel, copy.deepcopy, saved])
+def test_averaging_weights_leaves_the_statistics_of_frozen_blocks(wrapped):
+    model = surgery.freeze(models.conv8(3), 2)
+    model.conv1[1].running_mean.fill_(7.0), model.conv3[1].running_mean.fill_(7.0)
+    model = wrapped(model)
+    torch.optim.swa_utils.update_bn([torch.randn(8, 1, 24, 24)], model)
+    inside = surgery.unwrap(model)
+    assert (inside.conv1[1].running_mean == 7).all() and (inside.conv3[1].running_mean < 6).all()
+    surgery.reinitialise(inside, "conv1")                            # what is asked for is done, frozen or not
+    assert (inside.conv1[1].running_mean == 0).all()
+    inside.conv2[1].running_mean.fill_(7.0)
+    surgery.unfreeze(model)
+    torch.optim.swa_utils.update_bn([torch.randn(8, 1, 24, 24)], model)
+    assert (inside.conv2[1].running_mean < 6).all()
+
+
+def test_numbers_where_names_are_expected_and_heads_without_a_size():
+    model = models.conv8(3)
+    for wrong in (2, None, [2]):
+        with pytest.raises(ValueError, match="model has no block"):
+            surgery.reinitialise(model, wrong)
+        with pytest.raises(ValueError, match="model has no block"), surgery.capture(model, wrong):
+            pass
+    with pytest.raises(ValueError, match=r"n must be in 0\.\.8, got 2\.0"):
+        surgery.freeze(model, 2.0)
+    with pytest.raises(ValueError, match="no linear layer or convolution of known size"):
+        surgery.replace_head(nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(3)), 2)

@@ -225,3 +225,33 @@ def test_fit_on_a_gpu_uses_mixed_precision_and_learns():
     run(model)
     assert train.evaluate(model, *blobs(device="cuda")) > 0.97
     assert run(small("cuda")) == run(small("cuda"))
+
+
+def test_arrays_and_other_types_than_the_models_are_named():
+    model, (x, y) = small(), blobs(20)
+    for call in (lambda x: train.predict(model, x), lambda x: train.evaluate(model, x, y),
+                 lambda x: train.classify(model, (x, y)), lambda x: next(train.batches(x, y, 4, 1, seed=0))):
+        with pytest.raises(ValueError, match="x .*tensor.* ndarray"):
+            call(x.numpy())
+    for dtype in (torch.float64, torch.bfloat16, torch.uint8):
+        with pytest.raises(ValueError, match=f"x must suit model, whose weights are torch.float32, got {dtype}"):
+            train.predict(model, x.to(dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert train.predict(model, x.bfloat16()).shape == (20, 2)
+    with pytest.raises(RuntimeError, match="shape"):                    # torch says it better
+        train.predict(model, x[:, :3])
+
+
+def test_nothing_to_train_is_told():
+    model, batch = small(), blobs(20)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match="nothing to train"):
+        train.fit(model.requires_grad_(False), [batch], train.classify, optimizer)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+def test_the_number_of_steps_may_be_numpys(kind):
+    _, schedule = train.adamw(small().parameters(), 1e-3, kind(7))
+    assert schedule.get_last_lr() == train.adamw(small().parameters(), 1e-3, 7)[1].get_last_lr()
+    with pytest.raises(ValueError, match=r"n must be in 0\.\..*got 1\.0"):
+        train.features(small(), blobs(4)[0], 1.0)

@@ -6,8 +6,9 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from tlutils import models, zoo
+from tlutils import adapters, models, zoo
 from tlutils.experiments import shelf_training as shelf
 
 
@@ -119,8 +120,9 @@ def test_a_full_disk_leaves_the_shelf_as_it_was(tmp_path, monkeypatch):
 
 
 def _store(k, folder):
+    facts = FACTS | {"options": {"widths": (1,) * 6, "width_fc": 2}}
     for i in range(4):
-        zoo.store(f"toy{k}-{i}", models.conv8(2, widths=(1,) * 6, width_fc=2), FACTS, folder)
+        zoo.store(f"toy{k}-{i}", models.conv8(5, widths=(1,) * 6, width_fc=2), facts, folder)
 
 
 def test_two_processes_lose_nothing_of_each_other(tmp_path):
@@ -139,3 +141,20 @@ def test_a_damaged_manifest_is_named(content, tmp_path):
     with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
         zoo.store("toy", models.conv8(5), FACTS, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_what_could_not_be_loaded_is_not_stored(tmp_path):
+    large = models.conv8(5)
+    large.conv1[1].running_var.fill_(1e6)
+    series = adapters.insert(models.conv8(5), "series")
+    for model, told in ((models.conv8(4), "differs in head"), (series, r"differs in conv1\.0"),
+                        (large, r"float16 can store .*conv1\.1\.running_var")):
+        with pytest.raises(ValueError, match=told):
+            zoo.store("toy", model, FACTS, tmp_path / "shelf")
+    assert not list(tmp_path.iterdir())
+    drawn = torch.get_rng_state()
+    for wrapped in (torch.compile(models.conv8(5), backend="eager"), torch.nn.DataParallel(models.conv8(5))):
+        state = torch.get_rng_state()
+        path = zoo.store("toy", wrapped, FACTS, tmp_path)
+        assert torch.equal(torch.get_rng_state(), state) and not torch.equal(state, drawn)
+        assert set(load_file(path)) == set(models.conv8(5).state_dict())

@@ -63,16 +63,18 @@ def full_precision(function: Callable) -> Callable:
 
     Convention: half precision holds a loss's input but not its sums and exponentials, so these are raised first;
         gradients come back in the type of each input. Masks stay; a scalar follows the others.
-    Errors: ValueError that names the argument for an array or complex numbers.
+    Errors: ValueError that names the argument for what is no tensor where one is wanted, or complex numbers.
     """
-    names = tuple(inspect.signature(function).parameters)
+    kinds = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
 
     @functools.wraps(function)
     def in_full(*args, **kwargs):
-        given = [*zip(names, args, strict=False), *kwargs.items()]
+        given = [*zip(kinds, args, strict=False), *kwargs.items()]
         for name, x in given:
             if isinstance(x, np.ndarray) or isinstance(x, Tensor) and x.is_complex():
                 raise ValueError(f"{name} must be a tensor of real numbers, got {type(x).__name__} of {x.dtype}")
+            if kinds.get(name) is Tensor and not isinstance(x, Tensor):
+                raise ValueError(f"{name} must be a tensor, got a {type(x).__name__}")
         tensors = [x for _, x in given if isinstance(x, Tensor)]
         dtype = torch.float64 if any(x.dtype == torch.float64 and x.ndim for x in tensors) else torch.float32
 

@@ -18,7 +18,7 @@ FAMILIES = {"ResNet": ("resnet", "resnext", "wide_resnet"), "MobileNet": "mobile
             "Swin": "swin", "ViT": "vit"}                          # and how their names in torchvision begin
 # where people put a state dict within a checkpoint, and what wrappers put into the names of weights
 _WITHIN = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
-_WRAPPERS = re.compile(r"_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.")
+_WRAPPERS = re.compile(r"_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.|(?<=\.)module\.")
 
 
 def conv8(n_classes: int, channels: int = 1, side: int = 24, widths: Sequence[int] = (16, 24, 32, 32, 48, 64),

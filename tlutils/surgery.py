@@ -7,7 +7,7 @@ import contextlib
 import functools
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +97,8 @@ def freeze(model: nn.Sequential, n: int | None = None) -> nn.Sequential:
         for module in block.modules():
             # a partial and no bound method: deepcopy and pickle take its arguments along, so a copy holds the copy
             vars(module)["train"] = functools.partial(_stay_in_eval, module)
+            if hasattr(module, "reset_running_stats"):  # `torch.optim.swa_utils.update_bn` calls it on every norm
+                vars(module)["reset_running_stats"] = functools.partial(_stay_in_eval, module)
     return model
 
 
@@ -107,6 +109,7 @@ def unfreeze(model: nn.Module) -> nn.Module:
     """
     model.requires_grad_(True)
     for module in [module for module in model.modules() if vars(module).pop("train", None) is not None]:
+        vars(module).pop("reset_running_stats", None)
         module.train(model.training)
     return model
 
@@ -127,8 +130,8 @@ def replace_head(model: nn.Sequential, n_classes: int) -> nn.Sequential:
         raise ValueError(f"n_classes must be >= 1, got {n_classes}")
     name, head = list(layers(model).items())[-1]
     old = next((m for m in head.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
-    if old is None:
-        raise ValueError(f"the head {name} has no linear layer or convolution to replace: {head}")
+    if old is None or nn.parameter.is_lazy(old.weight):
+        raise ValueError(f"the head {name} has no linear layer or convolution of known size to replace: {head}")
     if isinstance(old, nn.Linear):
         new = nn.Linear(old.in_features, n_classes)
         before = list(head._modules.values()) if isinstance(head, nn.Sequential) else []
@@ -164,6 +167,8 @@ def reinitialise(model: nn.Sequential, names: str | Sequence[str]) -> nn.Sequent
                     if hasattr(type(module), key):
                         getattr(module, key)()
                         break
+                if "reset_running_stats" in vars(module):  # a frozen norm, which keeps its statistics otherwise
+                    type(module).reset_running_stats(module)
             if stale := [key for key, value in weights.items() if value.isnan().any()]:
                 raise ValueError(f"model holds weights that reset_parameters of no module sets anew: {stale}")
         except Exception:
@@ -272,13 +277,14 @@ def _inside_out(module: nn.Module) -> Iterator[nn.Module]:
 
 def _first(model: nn.Sequential, n: int) -> list[tuple[str, nn.Module]]:
     blocks = list(layers(model).items())
-    if n not in range(len(blocks) + 1):
+    if n not in range(len(blocks) + 1) or isinstance(n, float):
         raise ValueError(f"n must be in 0..{len(blocks)}, got {n!r}")
     return blocks[:n]
 
 
 def _named(model: nn.Sequential, names: str | Sequence[str]) -> dict[str, nn.Module]:
-    blocks, names = layers(model), [names] if isinstance(names, str) else list(names)
+    blocks, one = layers(model), isinstance(names, str) or not isinstance(names, Iterable)
+    names = [names] if one else list(names)
     if unknown := [name for name in names if name not in blocks]:
         raise ValueError(f"model has no block {unknown}; its blocks are {list(blocks)}")
     return {name: blocks[name] for name in names}

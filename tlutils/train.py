@@ -36,6 +36,8 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
         if not isinstance(loss, Tensor) or loss.ndim:
             what = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return a scalar tensor, got {what}")
+        if not loss.requires_grad:
+            raise ValueError("nothing to train: the loss depends on no parameter of model that is not frozen")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -108,7 +110,7 @@ def adamw(parameters, lr: float, steps: int, weight_decay: float = 0.01):
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
     rates = [group["lr"] for group in optimizer.param_groups]
     # OneCycleLR wants three steps at least, and takes one more than we do
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=max(steps + 1, 3))
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=max(int(steps) + 1, 3))
 
 
 @torch.no_grad()
@@ -119,8 +121,9 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 1000) -> Tensor:
     Convention: model gets a copy of each batch, so x stays as it is where the first layer works in place.
     Errors: ValueError if x is empty or no batch, batch_size < 1, or model does not put out one tensor of n rows.
     """
-    if x.ndim == 0 or len(x) == 0 or batch_size < 1:
-        raise ValueError(f"x must not be empty and batch_size must be >= 1, got x {tuple(x.shape)} and {batch_size}")
+    if not isinstance(x, Tensor) or x.ndim == 0 or len(x) == 0 or batch_size < 1:
+        raise ValueError("x must be a tensor, must not be empty and batch_size must be >= 1, got x "
+                         f"{tuple(getattr(x, 'shape', ()))}, a {type(x).__name__}, and {batch_size}")
     with _in_eval_mode(model):
         return torch.cat([_rows(model, part.clone()) for part in x.split(batch_size)])
 
@@ -156,15 +159,16 @@ def features(model: nn.Sequential, x: Tensor, n: int | None = None, batch_size: 
     """
     n_blocks = len(surgery.part(model))
     n = n_blocks - 1 if n is None else n
-    if n not in range(n_blocks + 1):
+    if n not in range(n_blocks + 1) or isinstance(n, float):
         raise ValueError(f"n must be in 0..{n_blocks}, got {n!r}")
     return predict(surgery.part(model, stop=n), x, batch_size)
 
 
 def _check_lengths(x: Tensor, y: Tensor) -> None:
     shapes = [tuple(getattr(values, "shape", ())) for values in (x, y)]  # a number and a list have none
-    if not all(shapes) or len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"x and y must be tensors of the same length > 0, got shapes {shapes[0]} and {shapes[1]}")
+    if not isinstance(x, Tensor) or not all(shapes) or len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"x and y must be tensors of the same length > 0, got shapes {shapes[0]} and {shapes[1]}"
+                         + ("" if isinstance(x, Tensor) else f", x a {type(x).__name__}"))
 
 
 @contextlib.contextmanager
@@ -185,6 +189,10 @@ def _rows(model: nn.Module, x: Tensor) -> Tensor:
     except Exception as error:
         if _is_one_example(model, x):
             raise ValueError(f"x must be a batch (n, ...), got one example {tuple(x.shape)}; take x[None]") from error
+        dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), x.dtype)
+        other = x.dtype != dtype and (x.is_floating_point() or x.dtype == torch.uint8)
+        if other and isinstance(error, RuntimeError) and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"x must suit model, whose weights are {dtype}, got {x.dtype}: {error}") from error
         raise
     if not isinstance(out, Tensor):
         raise ValueError(f"model must put out one tensor, got {type(out).__name__}")

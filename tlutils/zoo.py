@@ -9,9 +9,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from tlutils import models, results
+from tlutils import models, results, surgery
 
 FOLDER = Path(__file__).resolve().parent / "checkpoints"
 BUILDERS = {"conv8": models.conv8, "tiny_vit": models.tiny_vit}
@@ -76,8 +77,7 @@ def load(name: str, n_classes: int | None = None) -> nn.Sequential:
     model.load_state_dict({key: tensor.float() if tensor.is_floating_point() else tensor
                            for key, tensor in parse(content).items()})
     if n_classes is not None:
-        from tlutils.surgery import replace_head
-        replace_head(model, n_classes)
+        surgery.replace_head(model, n_classes)
     return model.eval()
 
 
@@ -88,7 +88,8 @@ def store(name: str, model: nn.Sequential, facts: dict, folder: Path = FOLDER) -
         any further provenance; parameters, size_kb and sha256 are added here.
     Convention: float16; the file and then the manifest are written under temporary names and renamed, so that a full
         disk leaves both as they were; two processes that store at once take turns.
-    Errors: ValueError for a name that is no plain word, an unknown architecture or a missing fact.
+    Errors: ValueError for a name that is no plain word, an unknown architecture or a missing fact; for a model that is
+        not what these facts build, or weights that float16 cannot hold.
     """
     from safetensors.torch import save as serialise
     if not (isinstance(name, str) and re.fullmatch(r"\w+([.-]\w+)*", name)):
@@ -98,7 +99,15 @@ def store(name: str, model: nn.Sequential, facts: dict, folder: Path = FOLDER) -
     if missing := {"options", "n_classes", "source", "task", "accuracy"} - set(facts):
         raise ValueError(f"facts must hold {', '.join(sorted(missing))}")
     state = {key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
-             for key, tensor in model.state_dict().items()}
+             for key, tensor in surgery.unwrap(model).state_dict().items()}
+    with torch.device("meta"):  # what `load` will build: no memory, and no random number is drawn
+        plan = BUILDERS[facts["architecture"]](facts["n_classes"], **facts["options"]).state_dict()
+    shapes = [{key: tuple(tensor.shape) for key, tensor in tensors.items()} for tensors in (plan, state)]
+    if differ := sorted({key for key, _ in shapes[0].items() ^ shapes[1].items()}):
+        raise ValueError("model must be what architecture, options and n_classes of facts build, it differs in "
+                         f"{', '.join(differ[:3])}{', ...' if len(differ) > 3 else ''}")
+    if bad := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"model must hold finite weights that float16 can store (up to 65504), not so {bad}")
     content, path = serialise(state), folder / f"{name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{name}.{uuid.uuid4().hex}.part"

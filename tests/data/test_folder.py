@@ -472,3 +472,9 @@ def test_ants_and_bees(real_root):
     data = image_folder(real_root / "hymenoptera_data", side=32)
     assert data.classes.tolist() == ["ants", "bees"] and data.name == "hymenoptera_data"
     assert data.train_images.shape == (244, 32, 32, 3) and data.test_images.shape == (153, 32, 32, 3)
+
+
+@pytest.mark.parametrize("side", [(224, 224), 16.0, None, "16"])
+def test_a_side_that_is_no_whole_number_is_named(side, tmp_path):
+    with pytest.raises(ValueError, match="side must be a whole number"):
+        image_folder(tmp_path, side)

@@ -91,3 +91,15 @@ def test_one_text_and_what_is_none():
                     lambda texts: tokenize(texts, ["good"])):
             with pytest.raises(ValueError, match="texts must be strings, got a"):
                 cut(wrong)
+
+
+@pytest.mark.parametrize("words", [["Good"], ["good,"], ["not good"], ["good", "good"], [""], [3], "Good"])
+def test_words_that_no_text_can_hold_are_named(words):
+    for cut in (lambda: bag_of_words(["good"], words), lambda: tokenize(["good"], words, 3)):
+        with pytest.raises(ValueError, match="words must be"):
+            cut()
+
+
+def test_one_word_is_no_list_of_letters():
+    assert bag_of_words(["g o good"], "good").tolist() == [[1.0]]
+    assert tokenize(["o good"], "good", 2).tolist() == [[1, 2]]

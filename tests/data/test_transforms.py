@@ -157,5 +157,23 @@ def test_seeds_of_numpy(kind):
                  lambda s: gratings(3, s)[0], lambda s: data.reviews("books", 3, s)[1],
                  lambda s: data.mnist_m(np.full((2, 4, 4), 9, np.uint8), [np.zeros((9, 9, 3), np.uint8)], s)):
         assert np.array_equal(draw(kind(5)), draw(5))
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="generator must be in"):
         augment(x, 5.5)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "3", None, True, 2**32])
+def test_what_is_no_seed_is_named(seed, tmp_path):
+    for draw in (lambda: data.glyphs("ab", 4, seed), lambda: data.colour_glyphs("ab", 4, seed), lambda: smears(3, seed),
+                 lambda: data.subset_per_class(np.arange(8) % 2, 2, seed), lambda: data.split_classes("abc", seed=seed),
+                 lambda: data.letter_pictures(3, seed), lambda: data.held_out_pairs(2, seed), lambda: gratings(3, seed),
+                 lambda: data.reviews("books", 3, seed), lambda: augment(batch(2), seed, flip=True)):
+        with pytest.raises(ValueError, match="(seed|generator) must be in"):
+            draw()
+
+
+def test_tensors_are_seeds_and_autocast_does_not_reach_in():
+    x, amounts = batch(4), {"flip": True, "shift": 2, "rotate": 0.3, "scale": 0.1, "contrast": 0.2, "saturation": 0.2}
+    want = augment(x, 5, **amounts)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(x, torch.tensor(5), **amounts), want)
+    assert np.array_equal(data.glyphs("ab", 4, torch.tensor(5))[0], data.glyphs("ab", 4, 5)[0])

@@ -49,3 +49,12 @@ def test_the_schedule_is_the_papers():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_next_layer_may_work_in_place():
+    x = torch.tensor([-1.0, 2.0], requires_grad=True)
+    torch.relu_(grad_reverse(x, 0.5)).sum().backward()
+    assert x.grad.tolist() == [0.0, -0.5]
+    with torch.no_grad():
+        grad_reverse(x).zero_()
+    assert x.tolist() == [-1.0, 2.0]

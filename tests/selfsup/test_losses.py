@@ -134,3 +134,21 @@ def test_the_queue_goes_round():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_temperature_is_learned():
+    a, b = (x.requires_grad_() for x in draw(5, 6, 4, 0.5))
+    tau = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
+    for loss in (lambda tau: selfsup.nt_xent(a, b, temperature=tau),
+                 lambda tau: selfsup.info_nce(a, b, b.flip(0), tau)):
+        assert torch.allclose(loss(tau), loss(0.4), rtol=1e-6)
+        found, = torch.autograd.grad(loss(tau), tau)
+        assert float(found) == pytest.approx(float((loss(0.4001) - loss(0.3999)).detach()) / 0.0002, rel=1e-4)
+        with pytest.raises(ValueError, match="temperature must be > 0 and one number"):
+            loss(torch.tensor([0.1, 0.2]))
+
+
+def test_pictures_that_are_arrays_are_named():
+    for call in (lambda x: selfsup.rotation_batch(x), lambda x: selfsup.mask_patches(x, 0.5, 2)):
+        with pytest.raises(ValueError, match="images must be .*, ndarray"):
+            call(np.zeros((2, 1, 4, 4), np.float32))

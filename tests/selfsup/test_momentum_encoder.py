@@ -40,3 +40,20 @@ def test_another_encoder_is_refused_and_nothing_moves():
         with pytest.raises(ValueError, match=f"encoder differs from the one that was copied in .*{says}"):
             slow.update(other)
     assert all(torch.equal(value, start[key]) for key, value in slow.state_dict().items())
+
+
+@pytest.mark.parametrize("own", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("theirs", [torch.float32, torch.bfloat16, torch.float64])
+def test_follows_an_encoder_of_another_type_by_steps_that_half_precision_cannot_hold(own, theirs):
+    encoder = nn.Linear(3, 3)
+    nn.init.ones_(encoder.weight), nn.init.zeros_(encoder.bias)
+    slow = selfsup.MomentumEncoder(encoder.to(own), m=0.999)
+    followed = copy.deepcopy(encoder).to(theirs)
+    nn.init.constant_(followed.weight, 1.5)
+    for _ in range(700):
+        slow.update(followed)
+    assert slow.encoder.weight.dtype == own
+    assert float(slow.encoder.weight.detach().mean()) == pytest.approx(1.5 - 0.5 * 0.999**700, abs=0.004)
+    slow.load_state_dict({key: torch.full_like(value, 3.0) for key, value in slow.state_dict().items()})
+    slow.update(followed)                                           # from what was loaded, not from what was kept
+    assert float(slow.encoder.weight.detach().mean()) == pytest.approx(3, abs=0.01)

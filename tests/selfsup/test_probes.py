@@ -177,3 +177,17 @@ def test_more_bad_input_is_refused():
     for k in ((0,), (30,), ()):
         with pytest.raises(ValueError, match="neighbours"):
             knn_probe(x, y, x, y, neighbours=k)
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**-25, 2.0**60, 2.0**600])
+@pytest.mark.parametrize("probe", [linear_probe, knn_probe])
+def test_features_too_small_or_large_to_square_give_what_others_give(probe, scale):
+    (x, y), (x_test, y_test) = blobs(60, 3, apart=1.5), blobs(60, 4, apart=1.5)
+    assert probe(scale * x, y, scale * x_test, y_test) == probe(x, y, x_test, y_test)
+
+
+@pytest.mark.parametrize("probe", [linear_probe, knn_probe])
+def test_words_and_numbers_are_not_compared(probe):
+    x, y = blobs(60, 3)
+    with pytest.raises(ValueError, match="test_labels must be of the kind of labels, got int64 and <U1"):
+        probe(x, np.array(list("abc"))[y], x, y)

@@ -197,3 +197,41 @@ def test_seeds(name):
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_task2vec_leaves_out_the_last_block_alone_where_it_stands_at_two_places():
+    act, x = nn.Tanh(), torch.randn(5, 4)
+    shared = nn.Sequential(nn.Linear(4, 3), act, nn.Linear(3, 2), act)
+    apart = nn.Sequential(shared[0], nn.Tanh(), shared[2], nn.Tanh())
+    assert torch.equal(T.task2vec(shared, x), T.task2vec(apart, x)) and len(T.task2vec(shared, x)) == 5
+
+
+def test_no_embedding_or_correlation_is_nan():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    with pytest.raises(ValueError, match="images and the weights of model must be finite"):
+        T.task2vec(model, torch.full((2, 4), float("nan")))
+    for a in (torch.tensor([1.0, float("inf")]), torch.tensor([1.0, float("nan")])):
+        with pytest.raises(ValueError, match="a must be finite"):
+            T.task2vec_similarity(a, torch.ones(2))
+    for scale in (1e-100, 1e100):
+        with pytest.raises(ValueError, match="features must be of a size whose fourth power"):
+            T.lfc(scale * X, Y)
+
+
+def test_arrays_in_the_place_of_tensors_are_named():
+    model, x = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), np.ones((5, 4), np.float32)
+    for call, name in ((lambda: T.task2vec(model, x), "images"), (lambda: T.depara(model, model, x), "images"),
+                       (lambda: T.task2vec_similarity(x[0], x[0]), "a")):
+        with pytest.raises(ValueError, match=f"{name} must .*ndarray"):
+            call()
+
+
+def test_depara_of_networks_that_begin_in_place_and_within_inference_mode():
+    x = torch.randn(6, 4)
+    x[:, 0] = 1 + torch.rand(6)
+    plain, inplace = (nn.Sequential(nn.ReLU(inplace=inplace), nn.Linear(4, 3)) for inplace in (False, True))
+    inplace.load_state_dict(plain.state_dict())
+    want, before = T.depara(plain, plain[1], x), x.clone()
+    with torch.inference_mode():
+        assert T.depara(inplace, plain[1], x) == want
+    assert torch.equal(x, before)

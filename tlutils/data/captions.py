@@ -5,7 +5,8 @@ import numpy as np
 import torch
 
 from tlutils.data.glyphs import _masters
-from tlutils.data.reviews import _texts, _words
+from tlutils.data.reviews import _places, _texts, _words
+from tlutils.env import check_seed
 
 LETTERS = tuple("ABDEGHKLMNPRSTXZ")
 # Each attribute's values; the words of a value are synonyms, and the last one is kept back: no caption uses it.
@@ -41,7 +42,7 @@ def held_out_pairs(n: int, seed: int) -> np.ndarray:
     k = len(WORDS["colour"])
     if not 1 <= n < k:
         raise ValueError(f"n must be in 1..{k - 1}, got {n}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     first = np.concatenate([rng.permutation(k) for _ in range(len(LETTERS) // k)])
     held = np.zeros((len(LETTERS), k), bool)
     for step in range(n):
@@ -66,7 +67,7 @@ def letter_pictures(n: int, seed: int, *, pairs: np.ndarray | None = None, most:
         raise ValueError(f"pairs must be bool {shape} with a True, got {pairs.dtype} {pairs.shape}, {pairs.sum()} True")
     if n < 1 or not 1 <= most <= len(_CENTRES) or side < 8:
         raise ValueError(f"need n >= 1, most in 1..{len(_CENTRES)} and side >= 8, got {n}, {most} and {side}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     chosen = np.argwhere(pairs)
     chosen = chosen[rng.permutation(np.resize(rng.permutation(len(chosen)), n))]               # (n, 2)
     a = {"letter": chosen[:, 0], "colour": chosen[:, 1], "ground": rng.integers(4, size=n),
@@ -91,7 +92,7 @@ def captions(attributes: dict[str, np.ndarray], seed: int, *, style: str = "long
         raise ValueError(f"style must be one of {', '.join(TEMPLATES)}, got {style!r}")
     if not 0 <= told <= 1:
         raise ValueError(f"told must be in 0..1, got {told}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     texts = []
     for i in range(len(attributes["letter"])):
         said = {}
@@ -108,12 +109,13 @@ def tokenize(texts: Sequence[str], words: Sequence[str], length: int = 16) -> np
 
     Convention: all in small letters, so the letter A and the article are one word; see `data.vocabulary` for words
         and punctuation.
-    Errors: ValueError for a text without words, or one longer than length, or anything but strings.
+    Errors: ValueError for a text without words, or one longer than length, or anything but strings; and for words that
+        no text can hold.
 
     >>> tokenize(["A red B", "a mauve B"], ["a", "b", "red"], length=4).tolist()
     [[2, 4, 3, 0], [2, 1, 3, 0]]
     """
-    texts, place = _texts(texts), {word: k for k, word in enumerate(words, start=2)}
+    texts, place = _texts(texts), _places(words, start=2)
     tokens = np.zeros((len(texts), length), np.int64)
     for row, text in zip(tokens, texts, strict=True):
         found = [place.get(word, 1) for word in _words(text)]

@@ -2,6 +2,7 @@
 import numpy as np
 
 from tlutils.data.glyphs import glyphs
+from tlutils.env import check_seed
 
 
 def colour_glyphs(characters, n: int, seed: int, *, jitter: float = 0.67, gradient: float = 0.35, noise: float = 0.06,
@@ -25,7 +26,7 @@ def colour_glyphs(characters, n: int, seed: int, *, jitter: float = 0.67, gradie
     grey, labels, drawn = glyphs(characters, n, seed, jitter=jitter, noise=0, background=0, side=side,
                                  return_attributes=True)
     mask = (grey / np.float32(127.5) - 1) * (drawn["polarity"] / drawn["ink"])[:, None, None]   # (n, side, side)
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([check_seed(seed), 1])
     ink, ground = rng.random((2, n, 3))
     while len(close := np.flatnonzero(np.linalg.norm(ink - ground, axis=1) < 0.6)):
         ink[close], ground[close] = rng.random((2, len(close), 3))

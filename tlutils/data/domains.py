@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tlutils.data.glyphs import glyphs
+from tlutils.env import check_seed
 
 
 def mnist_m(digits: np.ndarray, photos: Sequence[np.ndarray], seed: int) -> np.ndarray:
@@ -25,7 +26,7 @@ def mnist_m(digits: np.ndarray, photos: Sequence[np.ndarray], seed: int) -> np.n
             raise ValueError(f"photos must be uint8 (H, W, 3) of at least {h} x {w}, got {photo.dtype} {photo.shape}")
     if not photos:
         raise ValueError("photos must hold at least one photograph, got none")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     mixed = np.empty((*digits.shape, 3), np.uint8)
     for i, which in enumerate(rng.integers(len(photos), size=len(digits))):
         photo = photos[which]

@@ -8,6 +8,8 @@ import torch
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageFont
 
+from tlutils.env import check_seed
+
 FACES = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique",
          "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique",
          "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic")
@@ -116,7 +118,7 @@ def glyphs(characters, n: int, seed: int, *, jitter: float = 1.0, noise: float =
     if n < 1 or noise < 0 or background < 0 or side < 8 or not 0 <= jitter <= 2:
         raise ValueError("glyphs needs n >= 1, noise >= 0, background >= 0, side >= 8 and jitter in 0..2, got "
                          f"n={n}, noise={noise}, background={background}, side={side}, jitter={jitter}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     k = len(characters)
     labels = rng.permutation(rng.permutation(k)[np.arange(n) % k])
     about_zero = {"rotation": 0.3, "shear": 0.25, "scale": 0.2}

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tlutils.env import check_seed
+
 PRODUCTS = ("books", "kitchen")
 _THINGS = {"books": ("plot", "author", "story", "hero", "ending", "chapter", "prose", "novel", "dialogue", "sequel"),
            "kitchen": ("blade", "handle", "pan", "lid", "mixer", "toaster", "kettle", "motor", "knife", "oven")}
@@ -41,7 +43,7 @@ def reviews(product: str, n: int, seed: int, *, shared: float = 0.35,
         raise ValueError(f"n must be >= 1, got {n}")
     if not (0 <= shared <= 1 and 0 <= doubt <= 1):
         raise ValueError(f"shared and doubt must be in 0..1, got {shared} and {doubt}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     labels, texts = rng.integers(0, 2, n), []
     for label in labels:
         said = list(rng.choice(_NEUTRAL[product], rng.integers(1, 3), replace=False))
@@ -70,10 +72,10 @@ def bag_of_words(texts: Sequence[str], words: Sequence[str]) -> np.ndarray:
     """Return which of the words each text holds: float32 (n, len(words)) of 0 and 1; other words are not seen.
 
     Convention: texts are cut into words as by `vocabulary`.
-    Errors: ValueError if texts holds anything but strings.
+    Errors: ValueError if texts holds anything but strings, or words one that no text can hold ("Great", "a b").
     """
-    texts, column = _texts(texts), {word: k for k, word in enumerate(words)}
-    bag = np.zeros((len(texts), len(words)), np.float32)
+    texts, column = _texts(texts), _places(words)
+    bag = np.zeros((len(texts), len(column)), np.float32)
     for row, text in zip(bag, texts, strict=True):
         row[[column[word] for word in _words(text) if word in column]] = 1
     return bag
@@ -95,6 +97,17 @@ def _words(text: str) -> list[str]:
     """Return the words of a text in small letters; apostrophes and single hyphens stay within words alone."""
     kept = unicodedata.normalize("NFC", text.lower()).translate(_KEPT).replace("--", " ")
     return [word for word in (piece.strip("'-") for piece in kept.split()) if any(map(str.isalnum, word))]
+
+
+def _places(words: Sequence[str], start: int = 0) -> dict[str, int]:
+    """Return the number of each word, counted from start."""
+    words = [words] if isinstance(words, str) else list(words)
+    if wrong := [word for word in words if not isinstance(word, str) or _words(word) != [word]]:
+        raise ValueError(f"words must be single, in small letters and without punctuation, got {wrong[:5]}")
+    places = {word: k for k, word in enumerate(words, start)}
+    if len(places) < len(words):
+        raise ValueError(f"words must be distinct, got {len(words)} of which {len(places)} differ")
+    return places
 
 
 def _texts(texts: Sequence[str]) -> Sequence[str]:

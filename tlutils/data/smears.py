@@ -1,6 +1,8 @@
 """Smears: grey pictures of cells that differ in number, size, outline and nucleus, far from anything written."""
 import numpy as np
 
+from tlutils.env import check_seed
+
 CLASSES = ("ordinary", "crowded", "large", "spiky", "hollow", "clumped")
 _NUMBER, _RADIUS = (5, 8, 3, 5, 5, 5), (3.4, 2.8, 4.6, 3.8, 3.6, 3.2)  # cells a picture, pixels at side 24
 
@@ -19,7 +21,7 @@ def smears(n: int, seed: int, *, side: int = 24, contrast: float = 0.35,
     """
     if n < 1 or side < 8 or min(contrast, noise) < 0:
         raise ValueError(f"need n >= 1, side >= 8 and contrast, noise >= 0; got {n}, {side}, {contrast}, {noise}")
-    rng, many = np.random.default_rng(seed), max(_NUMBER) + 1
+    rng, many = np.random.default_rng(check_seed(seed)), max(_NUMBER) + 1
     labels = rng.permutation(np.arange(n) % len(CLASSES))
     is_class = {name: (labels == k)[:, None] for k, name in enumerate(CLASSES)}
     count = np.array(_NUMBER)[labels] + rng.integers(-1, 2, n)

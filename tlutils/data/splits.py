@@ -2,6 +2,7 @@
 import numpy as np
 
 from tlutils.data.glyphs import LETTERS, script_of
+from tlutils.env import check_seed
 
 # The 20 superclasses of CIFAR-100 in its own order; the fine classes of each, as published with the set.
 CIFAR100_SUPERCLASSES = {
@@ -47,7 +48,7 @@ def split_classes(classes, *, by: str = "random", seed: int = 0) -> tuple[np.nda
         raise ValueError(f"classes must be distinct, got {classes}")
     if by == "random":
         in_a = np.zeros(len(classes), bool)
-        in_a[np.random.default_rng(seed).permutation(len(classes))[: len(classes) // 2]] = True
+        in_a[np.random.default_rng(check_seed(seed)).permutation(len(classes))[: len(classes) // 2]] = True
     elif by == "script":
         scripts = [script_of(c) for c in classes]
         letters = [s in LETTERS for s in scripts]
@@ -100,7 +101,7 @@ def subset_per_class(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
     [0, 0, 1, 1]
     """
     labels = _as_labels(labels)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     values, counts = np.unique(labels, return_counts=True)
     if n < 1 or not len(values) or counts.min() < n:
         few = f"; class {values[counts.argmin()]} has {counts.min()}" if len(values) else "; there are no labels"

@@ -3,6 +3,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from tlutils.env import check_seed
+
 N_ORIENTATIONS, CYCLES = 5, (3.0, 4.5)  # ten classes: five orientations, two frequencies (cycles per image)
 
 
@@ -17,7 +19,7 @@ def gratings(n: int, seed: int, *, side: int = 24, warp: float = 1.5,
     """
     if min(n, side) < 1 or min(warp, noise) < 0:
         raise ValueError(f"need n, side >= 1 and warp, noise >= 0; got {n}, {side}, {warp}, {noise}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     labels = rng.permutation(np.arange(n) % (N_ORIENTATIONS * len(CYCLES)))
     angle = np.pi * (labels // 2) / N_ORIENTATIONS + np.deg2rad(rng.uniform(-8, 8, n))
     wave = 2 * np.pi * np.array(CYCLES)[labels % 2] / side

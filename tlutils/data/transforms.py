@@ -1,10 +1,11 @@
 """From images to network inputs, and random changes of a whole batch at once on its own device."""
-import operator
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from tlutils.arrays import no_autocast
+from tlutils.env import check_seed
 
 
 def to_tensor(images: np.ndarray, device: torch.device | str | None = None) -> Tensor:
@@ -35,8 +36,8 @@ def augment(x: Tensor, generator: torch.Generator | int, *, flip: bool = False, 
     Shapes: x (n, c, h, w) float32 from `to_tensor`, on any device; returns the same.
     Convention: one bilinear resampling for all geometry; beyond the border the image is mirrored. `generator` is a
     torch.Generator on the device of x, or a seed; the global random state is neither read nor changed.
-    Errors: ValueError for a wrong shape or dtype, a generator on another device, a negative or too large amount, or
-    saturation of grey images.
+    Errors: ValueError for a wrong shape or dtype, a generator that is none or on another device, a negative or too
+    large amount, or saturation of grey images.
     """
     if x.ndim != 4 or x.dtype != torch.float32:
         raise ValueError(f"x must be float32 (n, c, h, w), got {x.dtype} {tuple(x.shape)}"
@@ -51,7 +52,7 @@ def augment(x: Tensor, generator: torch.Generator | int, *, flip: bool = False, 
     if saturation and c != 3:
         raise ValueError(f"saturation needs images of three channels, got {c}")
     if not isinstance(generator, torch.Generator):
-        generator = torch.Generator(x.device).manual_seed(operator.index(generator))       # NumPy's too
+        generator = torch.Generator(x.device).manual_seed(check_seed(generator, "generator"))
     if generator.device.type != x.device.type:
         raise ValueError(f"generator must be on the device of x ({x.device}), got {generator.device}")
 
@@ -66,8 +67,9 @@ def augment(x: Tensor, generator: torch.Generator | int, *, flip: bool = False, 
         # theta maps a place in the result to one in x; both run over -1..1, so a turn needs the aspect ratio.
         theta = torch.stack([torch.stack([mirror * cos, -mirror * sin * h / w, -2 * steps[:, 0] / w], 1),
                              torch.stack([sin * w / h, cos, -2 * steps[:, 1] / h], 1)], 1)      # (n, 2, 3)
-        grid = F.affine_grid(theta, [n, c, h, w], align_corners=False)
-        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        with no_autocast(x.device):                                               # bfloat16 would shake the pixels
+            grid = F.affine_grid(theta, [n, c, h, w], align_corners=False)
+            x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     if brightness or contrast or saturation:
         level = x * 0.25 + 0.5                                                    # back to 0..1
         level = level * (1 + brightness * uniform(n, 1, 1, 1))

@@ -64,5 +64,8 @@ def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float],
                          f"{tuple(x_s.shape)}, {tuple(y_s.shape)} and {tuple(x_t.shape)}")
     z = nn.Sequential(*blocks[:at])(torch.cat([x_s, x_t]))                          # (n_s + n_t, ...)
     logits = domain(grad_reverse(z.flatten(1), lam))                                # (n_s + n_t,)
-    labels = F.cross_entropy(nn.Sequential(*blocks[at:])(z[: len(x_s)]), y_s)
+    scores, y_s = nn.Sequential(*blocks[at:])(z[: len(x_s)]), y_s.long()
+    if not 0 <= y_s.min() <= y_s.max() < scores.shape[1]:
+        raise ValueError(f"y_s must be in 0..{scores.shape[1] - 1}, got {int(y_s.min())}..{int(y_s.max())}")
+    labels = F.cross_entropy(scores, y_s)
     return labels + domain_loss(logits[: len(x_s)], logits[len(x_s):])

@@ -9,7 +9,7 @@ class _Reverse(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, lam):
         ctx.lam = lam
-        return x.view_as(x)
+        return x.clone()  # a view may not be written to by a layer that works in place
 
     @staticmethod
     def backward(ctx, grad):

@@ -16,8 +16,8 @@ def mask_patches(images: Tensor, ratio: float, patch: int, generator: torch.Gene
         pixels get the value `fill`. images stay as they are, and so does their type.
     Errors: ValueError for another shape, a ratio outside of (0, 1), or a side that patch does not divide.
     """
-    if images.ndim != 4 or len(images) == 0:
-        raise ValueError(f"images must be (n, c, h, w) with n > 0, got {tuple(images.shape)}")
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"images must be (n, c, h, w) with n > 0, got {tuple(images.shape)}, {type(images).__name__}")
     n, _, h, w = images.shape
     if not 0 < ratio < 1:
         raise ValueError(f"ratio must be in (0, 1), got {ratio}")

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlutils.arrays import at_least_float32, full_precision, no_autocast
-from tlutils.selfsup.nt_xent import unit_rows
+from tlutils.selfsup.nt_xent import check_temperature, unit_rows
 
 
 @full_precision
-def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float = 0.07) -> Tensor:
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float | Tensor = 0.07) -> Tensor:
     """Return the loss of finding the key of each query among that key and a queue of others.
 
     Equation: mean of -log exp(q k+ / tau) / [exp(q k+ / tau) + sum_j exp(q k_j / tau)]          (He et al. 2020, eq. 1)
@@ -23,8 +23,7 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, temperature: float = 0.07) -> 
     if not fit or 0 in (*q.shape, *queue.shape):
         raise ValueError("q and k must be (N, d) and queue (K, d), got "
                          f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(queue.shape)}")
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be > 0, got {temperature}")
+    check_temperature(temperature)
     q, k, queue = unit_rows(q), unit_rows(k.detach()), unit_rows(queue.detach())
     logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1) / temperature   # (N, 1 + K), the key first
     return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
@@ -34,7 +33,8 @@ class MomentumEncoder(nn.Module):
     """A copy of an encoder that follows it slowly and is not trained.
 
     Equation: theta_k <- m theta_k + (1 - m) theta_q                                             (He et al. 2020, eq. 2)
-    Convention: floating-point buffers (BatchNorm statistics) follow like parameters, counters are copied.
+    Convention: floating-point buffers (BatchNorm statistics) follow like parameters, counters are copied. In half
+        precision a step would be lost to rounding: the exact values are kept in float32 beside it.
     Errors: ValueError unless 0 <= m <= 1.
     """
 
@@ -43,6 +43,7 @@ class MomentumEncoder(nn.Module):
         if not 0 <= m <= 1:
             raise ValueError(f"m must be in 0..1, got {m}")
         self.encoder, self.m = copy.deepcopy(encoder).requires_grad_(False), m
+        self._exact: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def update(self, encoder: nn.Module) -> None:
@@ -56,7 +57,14 @@ class MomentumEncoder(nn.Module):
             raise ValueError(f"encoder differs from the one that was copied in {differ}")
         for key, value in own.items():
             if value.is_floating_point():
-                value.lerp_(theirs[key], 1 - self.m)
+                exact = value
+                if value.dtype in (torch.float16, torch.bfloat16):
+                    exact = self._exact.get(key)
+                    if exact is None or not torch.equal(exact.to(value), value):        # loaded or moved meanwhile
+                        exact = value.float()
+                    self._exact[key] = exact
+                exact.lerp_(theirs[key].to(exact), 1 - self.m)
+                value.copy_(exact)
             else:
                 value.copy_(theirs[key])
 

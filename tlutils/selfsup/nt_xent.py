@@ -37,18 +37,27 @@ def unit_rows(z: Tensor) -> Tensor:
 
 
 @full_precision
-def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
+def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float | Tensor = 0.5) -> Tensor:
     """Return the normalised, temperature-scaled cross-entropy of two views of each image.
 
     Equation: mean over 2N of -log exp(s_ij) / sum_{k != i} exp(s_ik), s = cosine / temperature    (Chen et al. 2020, 1)
     Shapes: z1 and z2 (N, d), row i the two views of image i -> a scalar; N = 1 gives 0, since there is no other.
     Convention: rows are normalised here; the mean is over all 2N views (the authors' program adds the two views' means,
         twice as much). One (2N, 2N) matrix is held, for both directions; second derivatives are not defined. Computed
-        in float32 at least, whatever the inputs' type and autocast; a row of zeros has cosine 0 and no gradient.
-    Errors: ValueError for shapes that differ or a temperature that is not positive.
+        in float32 at least, whatever the inputs' type and autocast; a row of zeros has cosine 0 and no gradient. The
+        temperature may be a tensor of one number, and is learned if that has a gradient.
+    Errors: ValueError for shapes that differ or a temperature that is no positive number.
     """
     if z1.ndim != 2 or z1.shape != z2.shape or 0 in z1.shape:
         raise ValueError(f"z1 and z2 must be (N, d) with N, d > 0, got {tuple(z1.shape)} and {tuple(z2.shape)}")
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be > 0, got {temperature}")
-    return _CrossEntropyOfPairs.apply(unit_rows(torch.cat([z1, z2])), temperature)
+    check_temperature(temperature)
+    z = unit_rows(torch.cat([z1, z2]))
+    if isinstance(temperature, Tensor) and temperature.requires_grad:   # its gradient comes through z z^T
+        z, temperature = z / temperature.sqrt(), 1.0
+    return _CrossEntropyOfPairs.apply(z, temperature)
+
+
+def check_temperature(temperature: float | Tensor) -> None:
+    """Raise ValueError unless temperature is one number > 0."""
+    if isinstance(temperature, Tensor) and temperature.numel() != 1 or not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be > 0 and one number, got {temperature}")

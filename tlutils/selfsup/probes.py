@@ -1,4 +1,6 @@
 """How good are frozen features? One protocol for all methods: a linear probe, and nearest neighbours."""
+import math
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -87,4 +89,9 @@ def _checked(features, labels, test_features, test_labels) -> list[np.ndarray]:
             raise ValueError(f"{name}labels must be integers or words ({len(z)},) with n > 0, got {y.dtype} {y.shape}")
         fine = z.dtype.kind in "iu" or z.dtype.itemsize > 4
         found += [z.astype(np.float64 if fine else np.float32, copy=False), y]
+    if (found[1].dtype.kind in "US") != (found[3].dtype.kind in "US"):
+        raise ValueError(f"test_labels must be of the kind of labels, got {found[3].dtype} and {found[1].dtype}")
+    most = float(abs(found[0]).max())
+    if most > 0 and not 2**-20 < most < 2**40:                      # squares would leave the range of float32
+        found[::2] = (np.ldexp(z, -math.frexp(most)[1]) for z in found[::2])
     return found

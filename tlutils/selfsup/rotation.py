@@ -15,7 +15,7 @@ def rotation_batch(images: Tensor) -> tuple[Tensor, Tensor]:
     >>> turned[1, 0].tolist(), quarter.tolist()
     ([[2.0, 4.0], [1.0, 3.0]], [0, 1, 2, 3])
     """
-    if images.ndim != 4 or images.shape[2] != images.shape[3] or 0 in images.shape:
-        raise ValueError(f"images must be (n, c, s, s) with n > 0, got {tuple(images.shape)}")
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[2] != images.shape[3] or 0 in images.shape:
+        raise ValueError(f"images must be (n, c, s, s) with n > 0, got {tuple(images.shape)}, {type(images).__name__}")
     turned = torch.cat([images.rot90(k, (2, 3)) for k in range(4)])                     # (4n, c, s, s)
     return turned, torch.arange(4, device=images.device).repeat_interleave(len(images))

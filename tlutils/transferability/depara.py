@@ -25,14 +25,14 @@ def depara(encoder: Callable[[Tensor], Tensor], target_encoder: Callable[[Tensor
         >>> round(depara(lambda x: x**2, lambda x: 3 * x**2, x), 6)
         2.0
     """
-    if len(images) < 3 or not images.is_floating_point() or not lam >= 0:
-        raise ValueError("images must be at least 3, of a float type, and lam >= 0, got "
-                         f"{len(images)} of {images.dtype} and {lam}")
+    if not isinstance(images, Tensor) or len(images) < 3 or not images.is_floating_point() or not lam >= 0:
+        raise ValueError("images must be at least 3, of a float type, and lam >= 0, got a "
+                         f"{type(images).__name__} of {len(images)} of {getattr(images, 'dtype', None)} and {lam}")
     nodes, edges = [], []
     for encode, name in ((encoder, "encoder"), (target_encoder, "target_encoder")):
-        x = images.detach().clone().requires_grad_(True)
-        with eval_mode(encode), no_autocast(x.device), torch.enable_grad():
-            z = encode(x)
+        with eval_mode(encode), no_autocast(images.device), torch.inference_mode(False), torch.enable_grad():
+            x = images.detach().clone().requires_grad_(True)
+            z = encode(x.clone())  # its first layer may work in place
             if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != len(images):
                 shape = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
                 raise ValueError(f"{name} must return ({len(images)}, d), got {shape}")

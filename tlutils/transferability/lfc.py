@@ -28,6 +28,9 @@ def lfc_of(s: Summary) -> float:
     if float(s.scatter.trace()) == 0:
         raise ValueError(f"features must not be constant, got the same row {s.n} times")
     kk = 2 * s.n * s.mean @ s.scatter @ s.mean + s.scatter.square().sum()
+    if not 0 < float(kk) < math.inf:
+        raise ValueError("features must be of a size whose fourth power float64 holds, got a variance of "
+                         f"{float(s.scatter.trace()) / s.n}")
     kl = 2 * (s.sums.square().sum() + 2 * s.counts @ (s.sums @ s.mean))
     ll = s.n**2 - (2 * float(s.counts.square().sum()) - s.n**2) ** 2 / s.n**2
     return max(-1.0, min(1.0, float(kl) / math.sqrt(float(kk) * ll)))

@@ -27,9 +27,10 @@ def task2vec(model: nn.Sequential, images: Tensor, *, batch: int = 32) -> Tensor
     """
     if not isinstance(model, nn.Sequential) or len(model) < 2:
         raise ValueError(f"model must be an nn.Sequential of a body and a head, got {type(model).__name__}")
-    if not len(images) or batch < 1:
-        raise ValueError(f"images must not be empty and batch must be >= 1, got {tuple(images.shape)} and {batch}")
-    head = [name for name, _ in model.named_children()][-1] + "."
+    if not isinstance(images, Tensor) or not len(images) or batch < 1:
+        raise ValueError("images must not be empty and batch must be >= 1, got "
+                         f"{type(images).__name__} {tuple(images.shape)} and {batch}")
+    head = list(model._modules)[-1] + "."  # named_children leaves out a module that stands at two places
     dtype = torch.float64 if any(p.dtype == torch.float64 for p in model.parameters()) else torch.float32
 
     def raised(x):
@@ -50,7 +51,10 @@ def task2vec(model: nn.Sequential, images: Tensor, *, batch: int = 32) -> Tensor
 
     with eval_mode(model), no_autocast(images.device):
         parts = (torch.cat(list(vmap(fisher)(raised(part)).values()), 1) for part in images.split(batch))
-        return sum(float64(part).sum(0) for part in parts) / len(images)
+        found = sum(float64(part).sum(0) for part in parts) / len(images)
+    if not found.isfinite().all():
+        raise ValueError("images and the weights of model must be finite, got NaN or infinity in the embedding")
+    return found
 
 
 @contextlib.contextmanager
@@ -72,8 +76,10 @@ def task2vec_similarity(a: Tensor, b: Tensor) -> float:
     Errors: ValueError unless both are vectors of one length, not negative and not zero.
     """
     for name, x in (("a", a), ("b", b)):
-        if x.ndim != 1 or x.shape != a.shape or not (x >= 0).all() or not x.any():
-            raise ValueError(f"{name} must be ({len(a)},), not negative and not zero, got {tuple(x.shape)}")
+        if not isinstance(x, Tensor) or x.ndim != 1 or x.shape != a.shape:
+            raise ValueError(f"{name} must be ({len(a)},), got a {type(x).__name__} {tuple(x.shape)}")
+        if not (x >= 0).all() or not x.any() or x.isinf().any():
+            raise ValueError(f"{name} must be finite, not negative and not zero, got entries up to {float(x.max())}")
     a, b = at_least_float32(a.detach()), at_least_float32(b.detach())
     total = float64(torch.where(a + b > 0, a + b, 1.0))
     return float(torch.nn.functional.cosine_similarity(float64(a) / total, float64(b) / total, dim=0, eps=1e-150))
