@@ -7,8 +7,14 @@ PORT         ?= 8000
 ENVIRONMENTS ?= _build/environments
 export JUPYTER_PREFER_ENV_PATH = 1
 export UV
+# what a user names reaches a command as it was written, quoted by the shell: "$$CH"
+export PORT ENVIRONMENTS
 # the package of this folder comes first, also where the environment was made in another one (moved, copied, renamed)
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+ifeq ($(filter help clean distclean,$(MAKECMDGOALS))$(wildcard $(REQUIREMENTS)),)
+  $(error There is no $(REQUIREMENTS) here; make freeze writes requirements.lock, and requirements.txt came with the book)
+endif
 
 PY       := .venv/bin/python
 CHAPTERS  = $(wildcard chapters/[0-9][0-9]_*.ipynb)
@@ -81,25 +87,25 @@ linkcheck: $(READY)  ## ask every external link whether it still answers (needs 
 	@$(PY) tools/linkcheck.py
 
 test-colab: $(READY)  ## the chapters in the versions of Colab, set up as there  (ENVIRONMENTS=folder: some GB)
-	$(PY) tools/environments.py colab --at $(ENVIRONMENTS) $(CH)
+	$(PY) tools/environments.py colab --at "$$ENVIRONMENTS" $$CH
 
 test-oldest: $(READY)  ## the chapters in the lowest versions that the package claims
-	$(PY) tools/environments.py oldest --at $(ENVIRONMENTS) $(CH)
+	$(PY) tools/environments.py oldest --at "$$ENVIRONMENTS" $$CH
 
 test-newest: $(READY)  ## the chapters in the newest versions on the index
-	$(PY) tools/environments.py newest --at $(ENVIRONMENTS) $(CH)
+	$(PY) tools/environments.py newest --at "$$ENVIRONMENTS" $$CH
 
 run: $(READY)  ## execute a chapter in place:  make run CH=02  (SCALE=full: the larger run, kept apart)
-	$(if $(SCALE),TLUTILS_SCALE=$(SCALE)) $(PY) tools/run.py $(CH)
+	$(if $(SCALE),TLUTILS_SCALE="$$SCALE") $(PY) tools/run.py "$$CH"
 
 results: $(READY)  ## run the recorded experiments of a chapter again:  make results CH=02
-	$(PY) tools/record.py $(CH)
+	$(PY) tools/record.py "$$CH"
 
 new: $(READY)  ## begin a chapter:  make new NAME=gradient_reversal
-	$(PY) tools/new.py $(NAME)
+	$(PY) tools/new.py "$$NAME"
 
 repo: $(READY)  ## move the book to another repository:  make repo URL=https://github.com/owner/name
-	$(PY) tools/repo.py $(URL)
+	$(PY) tools/repo.py "$$URL"
 
 report: $(READY)  ## how long the chapters and how large the package are
 	@$(PY) tools/report.py
@@ -114,7 +120,7 @@ lab: $(READY)  ## read, run and write chapters in JupyterLab  (LAB=--no-browser:
 	$(PY) -m jupyterlab --port=8888 --LabApp.default_url=/lab/tree/chapters $(LAB)
 
 serve: $(READY)  ## show the built book at http://localhost:8000
-	@$(PY) tools/serve.py $(PORT)
+	@$(PY) tools/serve.py "$$PORT"
 
 clean:  ## remove what was built
 	rm -rf _build dist .pytest_cache .ruff_cache .hypothesis

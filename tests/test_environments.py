@@ -95,8 +95,18 @@ def test_a_python_is_found_and_works():
     assert not environments.works(str(chapter.ROOT / "README.md")) and not environments.works("no-such-python")
 
 
+def test_a_chapter_that_is_not_there_is_told_before_an_environment_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(environments, "make", lambda *words: pytest.fail("an environment was made"))
+    with pytest.raises(SystemExit, match="CH must be the number of one chapter, got '99'"):
+        environments.main("colab", ["02", "99"], tmp_path)
+    monkeypatch.setattr(chapter, "find", lambda number: tmp_path / "05_cut.ipynb")
+    (tmp_path / "05_cut.ipynb").write_text('{"cells": [')
+    with pytest.raises(SystemExit, match="05_cut.ipynb is damaged"):
+        environments.main("colab", ["05"], tmp_path)
+
+
 def test_chapters_can_be_named_after_the_folder_as_make_does():
     words = environments.parse(["oldest", "--at", "somewhere", "02", "12"])
     assert (words.name, words.at, words.chapters) == ("oldest", "somewhere", ["02", "12"])
     recipe = (chapter.ROOT / "Makefile").read_text(encoding="utf-8")
-    assert recipe.count("tools/environments.py oldest --at $(ENVIRONMENTS) $(CH)") == 1
+    assert recipe.count('tools/environments.py oldest --at "$$ENVIRONMENTS" $$CH') == 1

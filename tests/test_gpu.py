@@ -269,3 +269,42 @@ def test_a_device_that_is_not_there_is_one_clear_line(capsys, monkeypatch):
         gpu.main(["--device", "cuda:7"])
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("python tools/gpu.py: error: ") and "cuda:7" in told
+
+
+@pytest.mark.parametrize("words, told", [
+    (["--budget", "-5"], "--budget must be a number of seconds"), (["--budget", "nan"], "--budget must be"),
+    (["--budget", "inf"], "--budget must be"), (["--out", "."], "--out must be a file"),
+    (["--out", ""], "--out must be a file")], ids=" ".join)
+def test_wrong_words_are_one_clear_line(capsys, words, told):
+    with pytest.raises(SystemExit):
+        gpu.main(["--device", "cpu", *words])
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_first_item(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "items", lambda where, quick: pytest.fail("it began"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="not written.*found.json.*--out FILE"):
+        gpu.main(["--device", "cpu", "--out", str(tmp_path / "file" / "found.json")])
+
+
+def test_words_that_no_item_holds_are_no_success(tmp_path):
+    with pytest.raises(SystemExit, match="no item's kind and name hold zebra: nothing was tried"):
+        run(tmp_path, "--only", "zebra")
+
+
+def test_ctrl_c_keeps_what_was_found(tmp_path, monkeypatch):
+    def stopped(where):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu, "CHECKS", {"one": lambda where: {"a": 1}, "two": stopped})
+    with pytest.raises(SystemExit, match="Stopped"):
+        run(tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert [item["name"] for item in found["items"]] == ["one"] and not found["finished"]
+
+
+def test_python_without_asserts_compares_nothing_and_is_refused():
+    done = subprocess.run([sys.executable, "-O", "tools/gpu.py", "--device", "cpu", "--quick"], cwd=gpu.ROOT,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "python -O" in done.stderr.splitlines()[-1]

@@ -2,14 +2,28 @@
 import json
 
 import chapter
+import pytest
 import report
 
 
 def notebook(path, *cells):
     """Write a notebook of (type, source) pairs."""
     made = [{"cell_type": kind, "source": source, "metadata": {}, "outputs": []} for kind, source in cells]
-    path.write_text(json.dumps({"cells": made}))
+    path.write_text(json.dumps({"cells": made, "nbformat": 4}))
     return path
+
+
+def test_a_chapter_that_has_only_begun_is_measured(tmp_path):
+    for cells in ([], [("markdown", "Two words")], [("code", "import tlutils")]):
+        assert report.chapter_sizes(notebook(tmp_path / "01_x.ipynb", *cells))["code cells"] in ("0*", "1*")
+
+
+def test_a_damaged_chapter_is_named_in_one_line(tmp_path):
+    path = tmp_path / "01_x.ipynb"
+    for content in (b"", b'{"nbformat": 4, "cells": [', b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(SystemExit, match="01_x.ipynb is damaged"):
+            report.chapter_sizes(path)
 
 
 def test_a_chapter_is_measured_without_set_up_questions_and_descriptions(tmp_path):

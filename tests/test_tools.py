@@ -214,6 +214,36 @@ def test_preflight_says_in_one_line_what_is_in_the_way():
         assert all(word in line for word in words) and "\n" not in line
 
 
+def test_a_new_chapter_that_stopped_before_its_line_is_finished_by_the_same_command(small_book, monkeypatch):
+    contents, write = (small_book / "_toc.yml").read_text(), files.write
+
+    def stopped(path, content):
+        if path.name == "_toc.yml":
+            raise OSError("no room")
+        write(path, content)
+
+    monkeypatch.setattr(files, "write", stopped)
+    with pytest.raises(OSError, match="no room"):
+        new.main("reversal", small_book)
+    assert (small_book / "_toc.yml").read_text() == contents
+    path = small_book / "chapters" / "04_reversal.ipynb"
+    path.write_text(path.read_text() + "\n")  # its reader has begun to write
+    before = path.read_bytes()
+    monkeypatch.undo()
+    assert new.main("reversal", small_book) == path and path.read_bytes() == before
+    assert (small_book / "_toc.yml").read_text().count("- file: chapters/04_reversal\n") == 1
+    with pytest.raises(SystemExit, match="already a chapter reversal"):
+        new.main("reversal", small_book)
+
+
+@pytest.mark.parametrize("name", ["_config.yml", "_toc.yml"])
+def test_settings_in_another_encoding_are_named_and_nothing_is_written(small_book, name):
+    (small_book / name).write_bytes((small_book / name).read_bytes() + b"# \xfc\n")
+    with pytest.raises(SystemExit, match=f"{name} is damaged"):
+        new.main("reversal", small_book)
+    assert [path.name for path in (small_book / "chapters").iterdir()] == ["03_old.ipynb"]
+
+
 def test_preflight_is_written_for_old_pythons():
     source = (chapter.ROOT / "tools" / "preflight.py").read_text(encoding="utf-8")
     tree = ast.parse(source, feature_version=(3, 4))
@@ -491,6 +521,33 @@ def test_a_damaged_notebook_is_named_in_one_line(run_here, tmp_path, content, ca
         normalise.main([str(tmp_path / "no.ipynb")])
 
 
+def cut_notebooks():
+    """Yield a notebook for each part that a cell or an output may lose."""
+    printed = stream("one\n")
+    error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["t"]}
+    shown = figure(png(few_colours()))
+    b64 = shown["data"]["image/png"]
+    wrong = [{key: value for key, value in output.items() if key != lost} for output in (printed, error, shown)
+             for lost in output if lost != "metadata"]
+    wrong += [shown | {"data": {"image/png": cut}} for cut in ("", b64[:len(b64) // 2], b64[:41], "no picture")]
+    wrong += ["x", None, printed | {"text": None}, printed | {"text": [None]}, shown | {"data": {"text/plain": 3}}]
+    for output in wrong:
+        yield notebook(("1", [output], {}))
+    yield notebook(("1", [], {"tags": None}))
+    yield notebook(("1", [], {"tags": ["a", 1]}))
+    yield notebook(([None], [], {}))
+
+
+def test_a_notebook_with_a_damaged_output_is_named_and_left(tmp_path):
+    path = tmp_path / "05_tiny.ipynb"
+    for nb in cut_notebooks():
+        path.write_text(json.dumps(nb))
+        before = path.read_bytes()
+        with pytest.raises(SystemExit, match="05_tiny.ipynb is damaged"):
+            normalise.main([str(path)])
+        assert path.read_bytes() == before
+
+
 def test_a_damaged_notebook_is_shown_as_it_is_by_git_diff(tmp_path):
     path = tmp_path / "x.ipynb"
     for content in (b'{"cells": [', b"[3]", b'{"cells": [{"no": 1}]}', b"\xc3\xa9"):
@@ -506,6 +563,31 @@ def test_a_wrong_setting_is_told_in_one_line(run_here, monkeypatch, name, value)
     with pytest.raises(SystemExit, match=value) as told:
         execute("1")
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("scale, locked", [("laptop", "chapters"), ("laptop", "results"), ("full", "_build")])
+def test_a_folder_that_cannot_be_written_is_told_before_a_run(run_here, tmp_path, monkeypatch, scale, locked):
+    execute, path = run_here
+    for name in ("results", "_build"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TLUTILS_SCALE", scale)
+    monkeypatch.setattr(os, "access", lambda folder, how: folder != tmp_path / locked)  # root may write everywhere
+    with pytest.raises(SystemExit, match=f"{locked} cannot be written: nothing was run"):
+        execute("raise RuntimeError('it ran')")
+
+
+SAYS = "import files\nwith files.one_line():\n    {}\n"
+
+
+@pytest.mark.parametrize("does, status, out, err", [
+    ("print('\\N{LATIN SMALL LETTER U WITH DIAERESIS}bung \\N{RIGHTWARDS ARROW}')", 0, "\\xfcbung \\u2192\n", ""),
+    ("raise KeyboardInterrupt", 130, "", "Stopped.\n"),
+    ("open('no/file')", 1, "", "[Errno 2] No such file or directory: 'no/file'\n")], ids=["umlaut", "Ctrl-C", "disk"])
+def test_a_command_ends_in_one_line_on_a_terminal_without_umlauts(does, status, out, err):
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "",
+                                "PYTHONPATH": str(chapter.ROOT / "tools")}
+    done = subprocess.run([sys.executable, "-c", SAYS.format(does)], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (status, out, err)
 
 
 def test_damaged_run_times_are_named_before_the_chapter_runs(run_here, tmp_path):
@@ -678,6 +760,22 @@ def test_stopped_between_the_old_and_the_new_book_the_next_build_mends_it(site):
     assert make() == 0 and shown(folder)["index.html"] == "2"
 
 
+def test_a_build_folder_that_cannot_be_written_is_told_in_one_line(site, monkeypatch):
+    make, folder = site
+    (folder / "_build").mkdir()
+    mkdir = type(folder).mkdir
+
+    def refused(path, *words, **more):
+        if path.parent.name == "_build":  # root, who may run the tests, may write everywhere
+            raise PermissionError(13, "Permission denied", str(path))
+        mkdir(path, *words, **more)
+
+    monkeypatch.setattr(type(folder), "mkdir", refused)
+    with pytest.raises(SystemExit, match="Permission denied.*_build"), files.one_line():
+        make()
+    assert not (folder / "at work").exists()
+
+
 def test_two_builds_at_once_take_turns(site):
     make, folder = site
     (folder / "slow").write_text("a little")
@@ -723,6 +821,53 @@ def test_the_book_is_served_to_this_machine_alone(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0 and "Traceback" not in err
+
+
+@pytest.fixture
+def make_here(tmp_path):
+    """Return a function that runs the book's Makefile with a Python that only prints its words, and its folder."""
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(chapter.ROOT / name, tmp_path / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && echo starts && exit\n'
+                      'echo "$TLUTILS_SCALE" >&2; printf "<%s>" "$@"\n')
+    python.chmod(0o755)
+    shell = 'touch ".venv/ready-$(cat requirements.txt pyproject.toml | cksum | cut -d" " -f1)"'
+    subprocess.run(shell, shell=True, cwd=tmp_path, check=True)
+
+    def make(*words):
+        clean = {key: value for key, value in os.environ.items()
+                 if key not in ("MAKEFLAGS", "MAKELEVEL", "CH", "NAME", "URL", "PORT", "SCALE", "REQUIREMENTS")}
+        done = subprocess.run(["make", "-s", *words], cwd=tmp_path, env=clean | {"UV": "false"}, capture_output=True,
+                              text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    return make, tmp_path
+
+
+@pytest.mark.parametrize("command, name, tool", [("new", "NAME", "new"), ("run", "CH", "run"), ("repo", "URL", "repo"),
+                                                 ("results", "CH", "record"), ("serve", "PORT", "serve")])
+def test_what_follows_a_variable_of_make_is_one_word_whatever_stands_in_it(make_here, command, name, tool):
+    make, folder = make_here
+    for value in ("02", "02 03", "a'b", 'a"b', "x; touch PWNED", "`touch PWNED`", "*", "a&b|c", "#1", ""):
+        assert make(command, f"{name}={value}")[:2] == (0, f"<tools/{tool}.py><{value}>")
+    assert not (folder / "PWNED").exists()
+    assert make("run", "CH=02", "SCALE=full large")[2] == "full large\n"
+
+
+def test_chapters_of_an_environment_are_several_words(make_here):
+    make, _ = make_here
+    status, out, _ = make("test-oldest", "CH=02 03", "ENVIRONMENTS=/some place")
+    assert (status, out) == (0, "<tools/environments.py><oldest><--at></some place><02><03>")
+
+
+def test_a_lock_that_was_not_written_yet_is_told_in_one_line(make_here):
+    make, folder = make_here
+    status, out, err = make("report", "REQUIREMENTS=requirements.lock")
+    assert status and not out and len(err.splitlines()) == 1
+    assert "There is no requirements.lock here; make freeze" in err
+    assert make("help", "REQUIREMENTS=requirements.lock")[0] == 0
 
 
 @pytest.mark.parametrize("status, ci, passes", [(0, "", True), (5, "", True), (5, "true", False), (1, "", False)])

@@ -1,14 +1,13 @@
 """The chapters' cells, read in one way by tools and tests: what is code, what is a question, what a reader reads."""
-import json
 import re
 
+import files
 import normalise
 
 
 def load(path):
     """Return the cells of a notebook with their sources as strings."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return [cell | {"source": normalise.text(cell["source"])} for cell in cells]
+    return [cell | {"source": normalise.text(cell["source"])} for cell in files.read_notebook(path)["cells"]]
 
 
 def code_cells(cells):

@@ -84,6 +84,7 @@ def main(root=chapter.ROOT, build=BUILD):
         for left in folder.glob(".building-*"):
             shutil.rmtree(left, ignore_errors=True)
         where = folder / f".building-{os.getpid()}"
+        where.mkdir()  # or one line that says why not
         before = os.environ.get("PYTHONPATH")  # the package beside the book, not one that is installed from elsewhere
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), before]))}
         try:

@@ -66,7 +66,7 @@ QUESTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["qu
 
 def repository(config=ROOT / "_config.yml"):
     """Return (url, branch) of the repository: _config.yml is the one place that holds them."""
-    text = Path(config).read_text(encoding="utf-8")
+    text = files.read_text(config)
     block = re.search(r"^repository:\n((?:[ \t]+.*\n)+)", text, re.M)
     found = [re.search(rf"^\s+{key}:\s*(\S+)", block.group(1) if block else "", re.M) for key in ("url", "branch")]
     if not all(found):

@@ -13,6 +13,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import chapter
+import files
 import nbformat
 import normalise
 from nbclient import NotebookClient
@@ -163,6 +165,9 @@ def execute(path, folder):
 def main(name, chapters, at, python=None):
     """Make the environment, install the package, execute the chapters; return the exit status."""
     os.environ.pop("PYTHONPATH", None)  # make names this folder there, and the installed package is what is tried
+    notebooks = [chapter.find(number) for number in chapters] or chapter.paths()
+    for path in notebooks:
+        files.read_notebook(path)  # said now, not after minutes
     folder = Path(at).resolve() / name
     python = make(name, folder, python)
     faults = [f"installing tlutils changed {line}" for line in install(python, folder)]
@@ -172,7 +177,7 @@ def main(name, chapters, at, python=None):
         variables = emulate_colab(folder, chapter.repository()[0])
     os.environ.update(kernel(python, folder, **variables))
     before = freeze(python)
-    for path in [chapter.find(number) for number in chapters] or chapter.paths():
+    for path in notebooks:
         line, wrong = execute(path, folder)
         print(line, flush=True)
         faults += [f"{path.stem}: {text}" for text in wrong]
@@ -193,4 +198,9 @@ def parse(words=None):
 
 if __name__ == "__main__":
     words = parse()
-    sys.exit(main(words.name, words.chapters, words.at, words.python))
+    with files.one_line():
+        try:
+            sys.exit(main(words.name, words.chapters, words.at, words.python))
+        except subprocess.CalledProcessError as error:  # what it said stands above
+            said = shlex.join(map(str, error.cmd))[:300]
+            raise SystemExit(f"stopped: {said} ended with {error.returncode}") from None

@@ -1,8 +1,10 @@
 """Read, write and lock the files of the book: a damaged one is named in one line, and nothing is ever half-written."""
+import base64
 import contextlib
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 
 
@@ -19,6 +21,16 @@ def read_json(path, content=None, kind=dict):
     return found
 
 
+def read_text(path):
+    """Return the text of a file in UTF-8; one line if it cannot be read or is in another encoding."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except ValueError as error:
+        raise SystemExit(f"{path} is damaged ({error}); restore it with git") from None
+    except OSError as error:
+        raise SystemExit(f"{path} cannot be read ({error.strerror})") from None
+
+
 def read_notebook(path, content=None):
     """Return a notebook as a dictionary; one line if the file does not hold a list of whole cells in format 4."""
     nb = read_json(path, content)
@@ -31,8 +43,35 @@ def read_notebook(path, content=None):
 def _whole(cell):
     """Return whether a cell has the parts that a notebook of format 4 gives it."""
     return (isinstance(cell, dict) and isinstance(cell.get("cell_type"), str) and isinstance(cell.get("metadata"), dict)
-            and isinstance(cell.get("source"), str | list)
-            and (cell["cell_type"] != "code" or isinstance(cell.get("outputs"), list)))
+            and _words(cell["metadata"].get("tags", [])) and _is_text(cell.get("source"))
+            and (cell["cell_type"] != "code" or isinstance(cell.get("outputs"), list))
+            and all(map(_whole_output, cell.get("outputs", []))))
+
+
+def _words(value):
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+def _is_text(value):
+    return isinstance(value, str) or _words(value)
+
+
+def _whole_output(output):
+    """Return whether an output has the parts of its kind, and a picture its first and its last bytes."""
+    kind = output.get("output_type") if isinstance(output, dict) else None
+    if kind == "stream":
+        return isinstance(output.get("name"), str) and _is_text(output.get("text"))
+    if kind == "error":
+        return {"ename", "evalue"} <= set(output) and _words(output.get("traceback"))
+    if kind not in ("display_data", "execute_result") or not isinstance(data := output.get("data"), dict):
+        return False
+    if not all(_is_text(value) for mime, value in data.items() if not mime.endswith("json")):
+        return False
+    try:
+        png = base64.b64decode("".join(data["image/png"])) if "image/png" in data else None
+    except ValueError:
+        return False
+    return png is None or (png.startswith(b"\x89PNG\r\n\x1a\n") and png.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"))
 
 
 def write(path, content):
@@ -76,8 +115,25 @@ def locked(folder, wait=""):
 
 @contextlib.contextmanager
 def one_line():
-    """Tell an error of the disk (full, not ours, not there) in one line."""
+    """Tell an error of the disk (full, not ours, not there) and a Ctrl-C in one line.
+
+    What the terminal's encoding does not have, such as an umlaut in ASCII, is printed as a code and stops nothing.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except OSError as error:
         raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def check_writable(*folders):
+    """Say now, not after minutes of work, that a folder cannot be written, or not be made where it is not there yet."""
+    for folder in map(Path, folders):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            raise SystemExit(f"{there} cannot be written: nothing was run")

@@ -893,6 +893,7 @@ def examine(where: torch.device, budget: float, quick: bool, out: Path | None, o
     out = out or results.RESULTS / "devices" / f"{re.sub(r'[^a-z0-9]+', '-', record['device']['name'].lower())}.json"
     print(f"{record['device']['name']} ({where}), bfloat16: {'yes' if has_bfloat16(where) else 'no'}, "
           f"{budget:.0f} s at most -> {out}", flush=True)
+    results.write_json(out, record)  # a place that cannot be written stops it now
     for kind, name, action in items(where, quick):
         if only and not any(word in f"{kind} {name}" for word in only):
             continue
@@ -929,6 +930,14 @@ def main(arguments=None) -> int:
     parser.add_argument("--out", type=Path, help="the JSON; else results/devices/<device>.json")
     parser.add_argument("--only", nargs="*", default=[], metavar="WORD", help="items whose kind and name hold a word")
     options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a name that the terminal's encoding lacks stops nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if not __debug__:
+        parser.error("python -O leaves out the comparisons: run it without -O")
+    if options.out and (options.out.is_dir() or not options.out.name):
+        parser.error(f"--out must be a file, got the folder {options.out}")
+    if not 0 <= options.budget < math.inf:
+        parser.error(f"--budget must be a number of seconds, got {options.budget}")
     if options.device:
         os.environ["TLUTILS_DEVICE"] = options.device
     from tlutils import env
@@ -941,7 +950,14 @@ def main(arguments=None) -> int:
         torch.cuda.set_device(where)  # so that waiting and counting mean this one
     if not answers(where):
         parser.error(f"the device {where} does not answer: is it there, and torch {torch.__version__} built for it?")
-    record = examine(where, options.budget, options.quick, options.out, options.only)
+    try:
+        record = examine(where, options.budget, options.quick, options.out, options.only)
+    except OSError as error:
+        raise SystemExit(f"{error}; name another place:  --out FILE") from None
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped; what was found so far lies in the file named above.") from None
+    if not record["items"]:
+        raise SystemExit(f"no item's kind and name hold {' or '.join(options.only)}: nothing was tried")
     return int(any(item["status"] == "failed" for item in record["items"]))
 
 

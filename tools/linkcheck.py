@@ -7,6 +7,7 @@ from collections import Counter
 
 import build
 import chapter
+import files
 
 UNREACHED = re.compile(r"Max retries|NameResolution|Name or service|Failed to resolve|timed? ?out|Connection|ProxyError"
                        r"|unreachable|SSLError|RemoteDisconnected", re.I)
@@ -53,4 +54,5 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with files.one_line():
+        sys.exit(main())

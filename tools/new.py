@@ -91,20 +91,26 @@ def add_to_toc(text, name):
 
 
 def main(slug, root=chapter.ROOT):
-    """Write the chapter's notebook and its line of the table of contents; return the path."""
+    """Write the chapter's notebook and its line of the table of contents; return the path.
+
+    Stopped between the two, it is finished by the same command: a chapter that has no line is given it.
+    """
     slug = slug.strip().lower().replace("-", "_").replace(" ", "_")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", slug):
         raise SystemExit(f"NAME must be a slug such as gradient_reversal, of at most 60 letters, got {slug[:80]!r}")
     root = Path(root)
-    numbers = [int(path.name[:2]) for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb")]
-    if any(path.name[3:-6] == slug for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb")):
+    there = sorted(path.stem for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb"))
+    toc = root / "_toc.yml"
+    contents = files.read_text(toc)
+    same = [name for name in there if name[3:] == slug]
+    if any(re.search(rf"^\s*- file: chapters/{name}\s*$", contents, re.M) for name in same):
         raise SystemExit(f"there is already a chapter {slug}")
-    name = f"{max(numbers, default=0) + 1:02d}_{slug}"
+    name = same[0] if same else f"{max((int(name[:2]) for name in there), default=0) + 1:02d}_{slug}"
     path = root / "chapters" / f"{name}.ipynb"
     url, branch = chapter.repository(root / "_config.yml")
-    toc = root / "_toc.yml"
-    contents = add_to_toc(toc.read_text(encoding="utf-8"), name)
-    files.write(path, normalise.to_bytes(normalise.normalise(notebook(name, url, branch))))
+    contents = add_to_toc(contents, name)
+    if not same:
+        files.write(path, normalise.to_bytes(normalise.normalise(notebook(name, url, branch))))
     files.write(toc, contents.encode())
     return path
 

@@ -16,8 +16,13 @@ def lines(nb):
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
-        text = file.read()
+    if len(sys.argv) != 2:
+        sys.exit("usage: python tools/notebook_text.py NOTEBOOK")
+    try:
+        with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError as error:
+        sys.exit(str(error))
     try:
         text = "\n".join(lines(json.loads(text))) + "\n"
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):

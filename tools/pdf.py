@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import chapter
+import files
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, NameObject, TextStringObject
 
@@ -117,5 +118,6 @@ def main(site=chapter.ROOT / "_build" / "html", target=chapter.ROOT / "_build" /
 
 
 if __name__ == "__main__":
-    sheets = main(*sys.argv[1:])
+    with files.one_line():
+        sheets = main(*sys.argv[1:])
     print(f"The book as PDF, {sheets} sheets:  _build/what_transfers.pdf")

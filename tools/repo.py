@@ -35,11 +35,7 @@ def main(url, root=chapter.ROOT):
     if not ADDRESS.fullmatch(url) or url.rsplit("/")[-1] in (".", ".."):
         raise SystemExit(f"URL must look like https://github.com/owner/name, got {url!r:.200}")
     chapter.repository(root / "_config.yml")  # or a line that says what is wrong with it
-    texts = {root / name: None for name in TEXT_FILES if (root / name).exists()}
-    try:
-        texts = {path: path.read_text(encoding="utf-8") for path in texts}
-    except UnicodeDecodeError as error:
-        raise SystemExit(f"a file of {', '.join(TEXT_FILES)} is damaged ({error}); restore it with git") from None
+    texts = {root / name: files.read_text(root / name) for name in TEXT_FILES if (root / name).exists()}
     notebooks = {path: files.read_notebook(path) for path in sorted((root / "chapters").glob("*.ipynb"))}
     setups = [normalise.text(cell["source"]) for nb in notebooks.values() for cell in nb["cells"]
               if "setup" in cell["metadata"].get("tags", [])]

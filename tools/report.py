@@ -8,6 +8,7 @@ import statistics
 
 import book
 import chapter
+import files
 
 PACKAGE = chapter.ROOT / "tlutils"
 # aims for a chapter: (least, most)
@@ -24,6 +25,7 @@ def chapter_sizes(path):
     """Return the sizes of one chapter, a dictionary of texts; the set-up cell and questions are no lesson."""
     cells = book.load(path)
     sizes = sorted(book.lines_of(cell) for cell in book.code_cells(cells)[1:] if not book.is_question(cell))
+    sizes = sizes or [0]  # a chapter that has only begun
     short = 100 * sum(size < 20 for size in sizes) / len(sizes)
     return {"chapter": path.stem, "words": mark(book.words_of(cells), WORDS), "code cells": mark(len(sizes), CELLS),
             "median lines": mark(statistics.median(sizes), MEDIAN), "longest": mark(sizes[-1], LONGEST),
@@ -70,4 +72,5 @@ def report():
 
 
 if __name__ == "__main__":
-    print("\n".join(report()))
+    with files.one_line():
+        print("\n".join(report()))

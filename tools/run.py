@@ -80,6 +80,7 @@ def main(number, root=chapter.ROOT):
         calibration = env.calibrate()
     except (ValueError, RuntimeError, AssertionError) as error:  # TLUTILS_SCALE, or TLUTILS_DEVICE in PyTorch's words
         raise SystemExit(str(error).split("\n")[0]) from None
+    files.check_writable(path.parent if env.scale() == "laptop" else root / "_build" / env.scale(), times.parent)
     print(f"{path.relative_to(root)}: {env.device_name()}, scale {env.scale()}", flush=True)
     try:
         minutes, memory = execute(nb, path.parent)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import chapter
+import files
 
 
 def main(port="8000", site=chapter.ROOT / "_build" / "html"):
@@ -28,4 +29,5 @@ def main(port="8000", site=chapter.ROOT / "_build" / "html"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    with files.one_line():
+        main(*sys.argv[1:2])

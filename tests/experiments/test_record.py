@@ -96,8 +96,9 @@ def test_rows_of_another_shape_are_refused_at_their_seed(start, tmp_path, came):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), RuntimeError("out of memory"), SystemExit(3)], ids=repr)
 def test_a_run_that_stops_says_where_its_seeds_lie(start, tmp_path, capsys, stop):
-    with pytest.raises(type(stop)):
+    with pytest.raises(SystemExit if isinstance(stop, KeyboardInterrupt) else type(stop)) as ended:
         start(failing(2, lambda config, seed: raise_(stop)))
+    assert not isinstance(stop, KeyboardInterrupt) or ended.value.code == 130
     (partial,) = tmp_path.rglob("*.partial")
     assert f"one stopped: 2 of 5 seeds are kept in {partial}" in capsys.readouterr().err
 
@@ -122,6 +123,22 @@ def test_seeds_that_come_twice_are_refused(start, capsys):
     with pytest.raises(SystemExit):
         start(seeds="0 1 0")
     assert "--seeds must be different" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variable, word, seeds", [("TLUTILS_DEVICE", "toaster", "0"), ("TLUTILS_SCALE", "huge", "0"),
+                                                   ("X", "-1", "0 -1"), ("X", "4294967296", "4294967296")])
+def test_wrong_words_are_told_in_one_line_before_the_first_seed(start, capsys, monkeypatch, variable, word, seeds):
+    monkeypatch.setenv(variable, word)
+    with pytest.raises(SystemExit) as ended:
+        start(lambda config, seed: raise_(AssertionError("the run began")), seeds=seeds)
+    assert ended.value.code == 2 and word in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_seed(start, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, how: False)  # whoever runs the tests may be root, who may all
+    with pytest.raises(SystemExit) as ended:
+        start(lambda config, seed: raise_(AssertionError("the run began")))
+    assert ended.value.code == 2 and f"{tmp_path} cannot be written" in capsys.readouterr().err
 
 
 def test_a_full_disk_does_not_stop_the_run_and_the_end_says_what_is_kept(start, tmp_path, capsys):

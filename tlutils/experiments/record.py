@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tlutils import results
+from tlutils import env, results
 
 
 def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], run: Callable,
@@ -15,9 +15,11 @@ def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], r
     """Read `python -m module NAME [--seeds ...]`, run preset NAME once a seed, save results/chapter/NAME.json.
 
     presets maps a name to (question, config); run(config, seed) returns rows; describe(config) names the data.
-    Convention: what JSON cannot hold is refused before the first seed. The rows of each seed are checked as they come
-        and kept in NAME.DATE-PROCESS.partial beside the record, with all that a record holds; the record itself is
-        written when every seed is done, and then the partial file goes. Runs side by side each have their own.
+    Convention: what JSON cannot hold is refused before the first seed, and so are wrong words: a seed, TLUTILS_DEVICE,
+        TLUTILS_SCALE, a folder that cannot be written. The rows of each seed are checked as they come and kept in
+        NAME.DATE-PROCESS.partial beside the record, with all that a record holds; the record itself is written when
+        every seed is done, and then the partial file goes. Runs side by side each have their own. Ctrl-C ends the run
+        with status 130.
     Errors: ValueError that names the seed, the row and the partial file for rows that `results.check_rows` refuses.
     """
     from tqdm.auto import tqdm  # here, so that an experiment can be called where it is not installed
@@ -28,6 +30,18 @@ def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], r
     args = parser.parse_args()
     if len(set(args.seeds)) < len(args.seeds):
         parser.error(f"--seeds must be different numbers, got {' '.join(map(str, args.seeds))}")
+    try:
+        for seed in args.seeds:
+            env.check_seed(seed, "--seeds")
+        env.device(), env.scale()
+    except ValueError as error:
+        parser.error(str(error))
+    folder = results.place(chapter, args.name).parent
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        parser.error(f"{there} cannot be written: nothing was run")
+    if hasattr(sys.stdout, "reconfigure"):  # a folder's name that the terminal's encoding lacks stops no run
+        sys.stdout.reconfigure(errors="backslashreplace")
     question, config = presets[args.name]
     started, code, rows, done = time.time(), results.code_version(), [], []
     told = {"question": question, "command": f"python -m {module} {args.name} --seeds {' '.join(map(str, args.seeds))}",
@@ -54,6 +68,8 @@ def main(module: str, chapter: str, presets: Mapping[str, tuple[str, object]], r
     except BaseException as error:
         if left() not in str(error):
             print(f"{args.name} stopped: {left()}", file=sys.stderr)
+        if isinstance(error, KeyboardInterrupt):
+            raise SystemExit(130) from None
         raise
     partial.unlink(missing_ok=True)
 
