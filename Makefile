@@ -67,7 +67,6 @@ $(READY):
 
 book: $(READY)  ## build the website from the stored outputs
 	@$(PY) tools/build.py
-	@echo "The book is built. Open  file://$(CURDIR)/_build/html/index.html  or run  make serve"
 
 test: book  ## everything: style, units, chapters, notebooks, browser
 	$(PY) -m ruff check .

@@ -655,6 +655,8 @@ if pathlib.Path("broken").exists():
 def site(tmp_path):
     """Return a function that builds a book of two chapters, and its folder."""
     (tmp_path / "chapters").mkdir()
+    (tmp_path / "_config.yml").write_text("title: Two\n")
+    (tmp_path / "_toc.yml").write_text("root: index\n")
     for name in ("01_one", "02_two"):
         cell = {"cell_type": "markdown", "metadata": {}, "source": f"# {name}"}
         (tmp_path / "chapters" / f"{name}.ipynb").write_text(json.dumps({"nbformat": 4, "cells": [cell]}))
@@ -708,6 +710,24 @@ def test_a_build_that_fails_leaves_the_last_book(site, capsys):
     (folder / "results" / "chapters.json").write_text("{")
     with pytest.raises(SystemExit, match="chapters.json is damaged"):
         make()
+
+
+@pytest.mark.parametrize("name", ["_config.yml", "_toc.yml", "chapters/needs.yml", "references.bib", "reference/a.md"])
+def test_a_damaged_setting_or_page_is_named_before_the_book_is_built(site, name):
+    make, folder = site
+    (folder / name).parent.mkdir(exist_ok=True)
+    yaml = name.endswith(".yml")
+    for content in (b"\xfc: 1\n", *([b"", b"a: [\n", b"\tb: 1\n", b"- a\n"] if yaml else [])):
+        (folder / name).write_bytes(content)
+        with pytest.raises(SystemExit, match=f"{name} is damaged") as told:
+            make()
+        assert "\n" not in str(told.value) and not (folder / "_build" / "html").exists()
+    (folder / name).write_bytes(b"\xc3\xbc: 1\n")
+    assert make() == 0
+    if name.startswith("_"):
+        (folder / name).unlink()
+        with pytest.raises(SystemExit, match=f"{name} cannot be read"):
+            make()
 
 
 def started(folder):

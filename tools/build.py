@@ -43,11 +43,17 @@ def holdings(site):
 
 
 def check(root):
-    """Name a damaged notebook or record before minutes are spent; Sphinx would hide it in a hundred lines."""
+    """Name a damaged notebook, record or setting before minutes are spent; Sphinx would hide it in a hundred lines."""
     for path in sorted(Path(root).glob("chapters/[0-9][0-9]_*.ipynb")):
         files.read_notebook(path)
     for path in [*sorted(Path(root).glob("results/*.json")), *sorted(Path(root).glob("results/*/*.json"))]:
         files.read_json(path)
+    for name in ("_config.yml", "_toc.yml"):
+        files.read_yaml(Path(root, name))
+    if Path(root, "chapters", "needs.yml").exists():
+        files.read_yaml(Path(root, "chapters", "needs.yml"))
+    for path in [*Path(root).glob("*.bib"), *Path(root).glob("*.md"), *Path(root).glob("reference/*.md")]:
+        files.read_text(path)
 
 
 def replace(site, new):
@@ -98,4 +104,7 @@ def main(root=chapter.ROOT, build=BUILD):
 
 if __name__ == "__main__":
     with files.one_line():
-        sys.exit(main())
+        status = main()
+        if not status:  # the address with %20 for a space, %23 for #, as a browser takes it
+            print(f"The book is built. Open  {(chapter.ROOT / '_build/html/index.html').as_uri()}  or run  make serve")
+        sys.exit(status)
