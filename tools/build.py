@@ -88,9 +88,12 @@ def main(root=chapter.ROOT, build=BUILD):
                                   errors="replace", pass_fds=[] if lock is None else [lock], check=False)
             new = where / "_build" / "html"
             if done.returncode or not (new / "index.html").exists():
-                print(done.stdout[-5000:])
+                disk = re.findall(r"^(?:OSError|PermissionError): (.+)$", done.stdout, re.M)
+                if not disk:
+                    print(done.stdout[-5000:])
+                why = disk[-1] if disk else "the reason stands above"  # a full disk needs no hundred lines
                 kept = "; _build/html is the one built before" if site.exists() else ""
-                print(f"The book was not built: the reason stands above{kept}.", file=sys.stderr)
+                print(f"The book was not built: {why}{kept}.", file=sys.stderr)
                 return 1
             replace(site, new)
             files.write(note, f'["{made_from}", "{holdings(site)}"]\n'.encode())
