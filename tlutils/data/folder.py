@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tlutils.data.dataset import Dataset
+from tlutils.env import check_seed
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 # Pillow goes by content, not by name, and knows kinds that start other programs: only these are opened.
@@ -38,8 +39,9 @@ def image_folder(path: str | Path, side: int = 224, *, seed: int = 0) -> Dataset
     path = Path(path).expanduser()
     if not path.is_dir():
         raise FileNotFoundError(f"path must be a folder of photographs, but {path} is not there or no folder")
-    if side < 1:
-        raise ValueError(f"side must be at least 1, got {side}")
+    if not isinstance(side, int | np.integer) or isinstance(side, bool) or side < 1:
+        raise ValueError(f"side must be at least 1, a whole number, got {side!r:.80}")
+    seed = check_seed(seed)
     top, others = _outer(path), Counter()
     parts = {folder.name.lower(): folder for folder in _inside(top) if folder.is_dir()}
     fitting, held_out = ([parts[name] for name in names if name in parts] for names in (TRAIN, HELD_OUT))
