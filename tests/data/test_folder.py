@@ -474,8 +474,8 @@ def test_ants_and_bees(real_root):
     assert data.train_images.shape == (244, 32, 32, 3) and data.test_images.shape == (153, 32, 32, 3)
 
 
-@pytest.mark.parametrize("wrong", [{"side": 0}, {"side": 1.5}, {"side": "a"}, {"side": True}, {"seed": -1}, {"seed": "a"},
-                                   {"seed": 1.5}], ids=str)
+@pytest.mark.parametrize("wrong", [{"side": 0}, {"side": 1.5}, {"side": "a"}, {"side": True}, {"seed": -1},
+                                   {"seed": "a"}, {"seed": 1.5}], ids=str)
 def test_a_wrong_size_or_seed_is_named(tmp_path, wrong):
     with pytest.raises(ValueError, match=f"{list(wrong)[0]} must be"):
         image_folder(tmp_path, **wrong)
