@@ -67,17 +67,15 @@ $(READY):
 
 book: $(READY)  ## build the website from the stored outputs
 	@$(PY) tools/build.py
-	@echo "The book is built. Open  file://$(CURDIR)/_build/html/index.html  or run  make serve"
 
 test: book  ## everything: style, units, chapters, notebooks, browser
 	$(PY) -m ruff check .
-	$(PYTEST) tests --ignore-glob='tests/test_site*.py'
-	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
-	$(PYTEST) tests/test_site.py tests/test_site_quiz.py || $(NO_BROWSER)
+	$(PY) -m pytest tests --ignore-glob='tests/test_site*.py'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
+	$(PY) -m pytest tests/test_site.py || $(NO_BROWSER)
+	$(PY) -m pytest tests/test_site_quiz.py || $(NO_BROWSER)
 	@$(PY) tools/report.py
 
-# Two processes side by side with one thread each: on two cores much faster than one after the other with two threads.
-PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 # pytest says 5 where it skipped all: without Chromium, which only CI must have
 NO_BROWSER = { [ $$? = 5 ] && [ "$$CI" != true ]; }
 

@@ -26,13 +26,21 @@ def as_text(text):
     return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", "".join(pieces))  # no list begins here
 
 
+NUMBER = int | float
+KINDS = {"question": str, "command": str, "device": str, "date_utc": str, "wall_s": NUMBER, "rows": list, "cells": list}
+TIMES = {"device": str, "minutes": NUMBER, "memory_gb": NUMBER}
+
+
 def read(path, *keys):
-    """Return a JSON file as a dictionary; ValueError that names it if it is damaged or lacks one of the keys."""
+    """Return a JSON file as a dictionary; ValueError that names it if it is damaged or lacks one of the keys.
+
+    A key that stands in KINDS has a value of its kind.
+    """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}); restore it with git") from None
-    if not isinstance(found, dict) or (missing := sorted(set(keys) - set(found))):
+    if not isinstance(found, dict) or (missing := sorted(k for k in keys if not isinstance(found.get(k), KINDS[k]))):
         lacks = f"it lacks {', '.join(missing)}" if isinstance(found, dict) else f"it holds {str(found)[:40]}"
         raise ValueError(f"{path} is damaged ({lacks}); restore it with git")
     return found
@@ -104,7 +112,12 @@ def minutes(run):
 def run_times(root):
     """Return the content of results/chapters.json, or {} where nothing was recorded yet."""
     path = Path(root, "results", "chapters.json")
-    return read(path) if path.exists() else {}
+    times = read(path) if path.exists() else {}
+    for number, runs in times.items():
+        for key, run in runs.items() if isinstance(runs, dict) else [("its runs", runs)]:
+            if not isinstance(run, dict) or not all(isinstance(run.get(part), kind) for part, kind in TIMES.items()):
+                raise ValueError(f"{path} is damaged (chapter {number}, {key}: {str(run)[:40]}); restore it with git")
+    return times
 
 
 def chapter_map(root, up):

@@ -189,6 +189,28 @@ def test_a_damaged_record_is_named(tmp_path, content):
         records.cells(tmp_path / "x.ipynb")
 
 
+@pytest.mark.parametrize("key, value", [("wall_s", "x"), ("question", 3), ("command", None), ("date_utc", 5)])
+def test_a_record_with_a_part_of_another_kind_is_named(tmp_path, key, value):
+    path = tmp_path / "results" / "04_x" / "run.json"
+    path.parent.mkdir(parents=True)
+    whole = {"question": "?", "command": "c", "device": "d", "wall_s": 1, "date_utc": "2026-01-01"}
+    path.write_text(json.dumps(whole))
+    assert "| `c` |" in records.recorded_runs(tmp_path, "")
+    path.write_text(json.dumps(whole | {key: value}))
+    with pytest.raises(ValueError, match=f"run.json is damaged.*{key}"):
+        records.recorded_runs(tmp_path, "")
+
+
+@pytest.mark.parametrize("runs", [None, [], "x", {"laptop/cpu": None}, {"laptop/cpu": {"minutes": 1}},
+                                  {"laptop/cpu": {"minutes": "1", "memory_gb": 1, "device": "d"}}], ids=str)
+def test_damaged_run_times_are_named(tmp_path, runs):
+    path = tmp_path / "results" / "chapters.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"04": runs}))
+    with pytest.raises(ValueError, match="chapters.json is damaged.*chapter 04"):
+        records.chapter_times(tmp_path, "")
+
+
 def test_the_builders_folder_stays_out_of_signatures():
     def hidden(signature):
         return records.hide_folders(None, "function", "f", None, {}, signature, "Path")

@@ -236,6 +236,16 @@ def test_a_new_chapter_that_stopped_before_its_line_is_finished_by_the_same_comm
         new.main("reversal", small_book)
 
 
+def test_chapters_begun_at_once_have_each_their_number_and_their_line(small_book):
+    shutil.copytree(chapter.ROOT / "tools", small_book / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    started = [subprocess.Popen([sys.executable, "tools/new.py", f"topic_{k}"], cwd=small_book, stdout=subprocess.PIPE)
+               for k in "abcd"]
+    assert [process.communicate(timeout=60) and process.returncode for process in started] == [0, 0, 0, 0]
+    made = sorted(path.stem for path in (small_book / "chapters").iterdir())
+    assert [name[:3] for name in made] == ["03_", "04_", "05_", "06_", "07_"]
+    assert re.findall(r"- file: chapters/(\S+)", (small_book / "_toc.yml").read_text()) == made
+
+
 @pytest.mark.parametrize("name", ["_config.yml", "_toc.yml"])
 def test_settings_in_another_encoding_are_named_and_nothing_is_written(small_book, name):
     (small_book / name).write_bytes((small_book / name).read_bytes() + b"# \xfc\n")
@@ -646,6 +656,7 @@ for path in sorted(pathlib.Path("chapters").glob("*.ipynb")):
         pathlib.Path("at work").touch()
         time.sleep(600 if pathlib.Path("slow").read_text() == "for ever" else 1)
 if pathlib.Path("broken").exists():
+    print(pathlib.Path("broken").read_text())
     sys.exit("a warning that is an error")
 if pathlib.Path("picture").exists():
     (html / "chapters" / "picture.html").write_text(pathlib.Path("picture").read_text())
@@ -657,6 +668,8 @@ if pathlib.Path("picture").exists():
 def site(tmp_path):
     """Return a function that builds a book of two chapters, and its folder."""
     (tmp_path / "chapters").mkdir()
+    (tmp_path / "_config.yml").write_text("title: Two\n")
+    (tmp_path / "_toc.yml").write_text("root: index\n")
     for name in ("01_one", "02_two"):
         cell = {"cell_type": "markdown", "metadata": {}, "source": f"# {name}"}
         (tmp_path / "chapters" / f"{name}.ipynb").write_text(json.dumps({"nbformat": 4, "cells": [cell]}))
@@ -717,12 +730,34 @@ def test_a_build_that_fails_leaves_the_last_book(site, capsys):
     (folder / "chapters" / "02_two.ipynb").unlink()
     assert make() == 1 and shown(folder) == before
     assert "_build/html is the one built before" in capsys.readouterr().err
+    (folder / "broken").write_text("Traceback:\nOSError: [Errno 28] No space left: 'x.html'\nRuntimeError: \n")
+    assert make() == 1 and shown(folder) == before
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("The book was not built: [Errno 28] No space left: 'x.html'; _build/html")
     (folder / "broken").unlink()
     assert make() == 0 and shown(folder)["index.html"] == "1"
     (folder / "results").mkdir()
     (folder / "results" / "chapters.json").write_text("{")
     with pytest.raises(SystemExit, match="chapters.json is damaged"):
         make()
+
+
+@pytest.mark.parametrize("name", ["_config.yml", "_toc.yml", "chapters/needs.yml", "references.bib", "reference/a.md"])
+def test_a_damaged_setting_or_page_is_named_before_the_book_is_built(site, name):
+    make, folder = site
+    (folder / name).parent.mkdir(exist_ok=True)
+    yaml = name.endswith(".yml")
+    for content in (b"\xfc: 1\n", *([b"", b"a: [\n", b"\tb: 1\n", b"- a\n"] if yaml else [])):
+        (folder / name).write_bytes(content)
+        with pytest.raises(SystemExit, match=f"{name} is damaged") as told:
+            make()
+        assert "\n" not in str(told.value) and not (folder / "_build" / "html").exists()
+    (folder / name).write_bytes(b"\xc3\xbc: 1\n")
+    assert make() == 0
+    if name.startswith("_"):
+        (folder / name).unlink()
+        with pytest.raises(SystemExit, match=f"{name} cannot be read"):
+            make()
 
 
 def started(folder):

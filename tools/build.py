@@ -43,11 +43,17 @@ def holdings(site):
 
 
 def check(root):
-    """Name a damaged notebook or record before minutes are spent; Sphinx would hide it in a hundred lines."""
+    """Name a damaged notebook, record or setting before minutes are spent; Sphinx would hide it in a hundred lines."""
     for path in sorted(Path(root).glob("chapters/[0-9][0-9]_*.ipynb")):
         files.read_notebook(path)
     for path in [*sorted(Path(root).glob("results/*.json")), *sorted(Path(root).glob("results/*/*.json"))]:
         files.read_json(path)
+    for name in ("_config.yml", "_toc.yml"):
+        files.read_yaml(Path(root, name))
+    if Path(root, "chapters", "needs.yml").exists():
+        files.read_yaml(Path(root, "chapters", "needs.yml"))
+    for path in [*Path(root).glob("*.bib"), *Path(root).glob("*.md"), *Path(root).glob("reference/*.md")]:
+        files.read_text(path)
 
 
 def replace(site, new):
@@ -93,9 +99,12 @@ def main(root=chapter.ROOT, build=BUILD):
                                   errors="replace", pass_fds=[] if lock is None else [lock], check=False)
             new = where / "_build" / "html"
             if done.returncode or not (new / "index.html").exists():
-                print(done.stdout[-5000:])
+                disk = re.findall(r"^(?:OSError|PermissionError): (.+)$", done.stdout, re.M)
+                if not disk:
+                    print(done.stdout[-5000:])
+                why = disk[-1] if disk else "the reason stands above"  # a full disk needs no hundred lines
                 kept = "; _build/html is the one built before" if site.exists() else ""
-                print(f"The book was not built: the reason stands above{kept}.", file=sys.stderr)
+                print(f"The book was not built: {why}{kept}.", file=sys.stderr)
                 return 1
             replace(site, new)
             if lost := missing(site):  # as it lies there now, for a disk may fill up and a hand may slip
@@ -112,4 +121,7 @@ def main(root=chapter.ROOT, build=BUILD):
 
 if __name__ == "__main__":
     with files.one_line():
-        sys.exit(main())
+        status = main()
+        if not status:  # the address with %20 for a space, %23 for #, as a browser takes it
+            print(f"The book is built. Open  {(chapter.ROOT / '_build/html/index.html').as_uri()}  or run  make serve")
+        sys.exit(status)

@@ -31,6 +31,22 @@ def read_text(path):
         raise SystemExit(f"{path} cannot be read ({error.strerror})") from None
 
 
+def read_yaml(path):
+    """Return the content of a YAML file that holds names and values; one line if it is none."""
+    import yaml  # here: the checks of a fresh machine read no settings
+
+    text = read_text(path)
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        raise SystemExit(f"{path} is damaged (line {line}: {getattr(error, 'problem', error)}); restore it with git"
+                         ) from None
+    if not isinstance(found, dict):
+        raise SystemExit(f"{path} is damaged (it holds {str(found)[:40]}); restore it with git")
+    return found
+
+
 def read_notebook(path, content=None):
     """Return a notebook as a dictionary; one line if the file does not hold a list of whole cells in format 4."""
     nb = read_json(path, content)

@@ -118,6 +118,6 @@ def main(slug, root=chapter.ROOT):
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not sys.argv[1]:
         raise SystemExit("usage: make new NAME=slug")
-    with files.one_line():
+    with files.one_line(), files.locked(chapter.ROOT):  # two at once take turns, for numbers and contents
         made = main(sys.argv[1])
     print(f"{made.relative_to(chapter.ROOT)}: write it in JupyterLab, then  make run CH={made.name[:2]}")

@@ -112,8 +112,9 @@ def main(site=chapter.ROOT / "_build" / "html", target=chapter.ROOT / "_build" /
     book.add_metadata({"/Title": "What Transfers?", "/Author": "The authors of What Transfers?"})
     book.compress_identical_objects()
     Path(target).parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "wb") as file:
-        book.write(file)
+    file = io.BytesIO()
+    book.write(file)
+    files.write(target, file.getvalue())
     return len(book.pages)
 
 

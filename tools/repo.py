@@ -62,6 +62,6 @@ def main(url, root=chapter.ROOT):
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not sys.argv[1]:
         raise SystemExit("usage: make repo URL=https://github.com/owner/name")
-    with files.one_line():
+    with files.one_line(), files.locked(chapter.ROOT):  # two at once take turns, so the last one wins everywhere
         for file in main(sys.argv[1]):
             print(file.relative_to(chapter.ROOT))

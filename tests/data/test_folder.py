@@ -474,7 +474,8 @@ def test_ants_and_bees(real_root):
     assert data.train_images.shape == (244, 32, 32, 3) and data.test_images.shape == (153, 32, 32, 3)
 
 
-@pytest.mark.parametrize("side", [(224, 224), 16.0, None, "16"])
-def test_a_side_that_is_no_whole_number_is_named(side, tmp_path):
-    with pytest.raises(ValueError, match="side must be a whole number"):
-        image_folder(tmp_path, side)
+@pytest.mark.parametrize("wrong", [{"side": 0}, {"side": 1.5}, {"side": "a"}, {"side": True}, {"side": (224, 224)},
+                                   {"side": None}, {"seed": -1}, {"seed": "a"}, {"seed": 1.5}], ids=str)
+def test_a_wrong_side_or_seed_is_named(tmp_path, wrong):
+    with pytest.raises(ValueError, match=f"{list(wrong)[0]} must be"):
+        image_folder(tmp_path, **wrong)

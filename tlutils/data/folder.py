@@ -39,8 +39,9 @@ def image_folder(path: str | Path, side: int = 224, *, seed: int = 0) -> Dataset
     path = Path(path).expanduser()
     if not path.is_dir():
         raise FileNotFoundError(f"path must be a folder of photographs, but {path} is not there or no folder")
-    if not isinstance(side, int | np.integer) or side < 1:
-        raise ValueError(f"side must be a whole number of at least 1, images come out square, got {side!r}")
+    if not isinstance(side, int | np.integer) or isinstance(side, bool) or side < 1:
+        raise ValueError(f"side must be a whole number of at least 1, images come out square, got {side!r:.80}")
+    seed = check_seed(seed)
     top, others = _outer(path), Counter()
     parts = {folder.name.lower(): folder for folder in _inside(top) if folder.is_dir()}
     fitting, held_out = ([parts[name] for name in names if name in parts] for names in (TRAIN, HELD_OUT))
