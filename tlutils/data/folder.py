@@ -53,7 +53,7 @@ def image_folder(path: str | Path, side: int = 224, *, seed: int = 0) -> Dataset
     else:
         if fitting and all(name.rstrip("0123456789") in TRAIN + HELD_OUT for name in parts):
             top = fitting[0]                       # train alone, or beside a test set without labels such as test1
-        train, test, rng = _files(top, others), {}, np.random.default_rng(check_seed(seed))
+        train, test, rng = _files(top, others), {}, np.random.default_rng(seed)
         for name, files in train.items():
             if len(files) < 2:
                 raise ValueError(f"class {name!r} in {top} must have at least two images, to train and to test, "
