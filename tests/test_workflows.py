@@ -90,8 +90,9 @@ def test_a_workflow_names_pythons_on_which_the_book_runs(path):
 def test_the_site_is_published_from_where_the_book_is_built():
     site = read(ROOT / ".github" / "workflows" / "site.yml")
     upload, = [step for step in steps(site) if "upload-pages" in step.get("uses", "")]
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert upload["with"]["path"] == "_build/html" and "_build/html/index.html" in makefile
+    makefile, tool = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "tools/build.py"))
+    assert "tools/build.py" in makefile.split("\nbook:")[1].split("\n\n")[0]
+    assert upload["with"]["path"] == "_build/html" and '"_build/html/index.html"' in tool.replace("'", '"')
     assert site["jobs"]["publish"]["needs"] == "build"
     assert site["on"]["push"]["branches"] == [chapter.repository()[1]]
 
