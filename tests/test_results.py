@@ -93,7 +93,7 @@ def altered(text, **changes):
     lambda text: altered(text, rows=None), lambda text: altered(text, rows={"a": 1}),
     lambda text: altered(text, rows=[ROWS]), lambda text: altered(text, seeds=None),
     lambda text: altered(text, config=[]), lambda text: altered(text, question=5), lambda text: ""],
-    ids=str)
+    ids=map(str, range(19)))
 def test_json_of_another_shape_is_a_damaged_file_that_is_named(tmp_path, change):
     path = keep(tmp_path)
     path.write_text(change(path.read_text()))
