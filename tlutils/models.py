@@ -113,6 +113,9 @@ def tiny_vit(n_classes: int, channels: int = 1, side: int = 24, dim: int = 48, d
     return nn.Sequential(blocks)
 
 
+BUILDERS = {"conv8": conv8, "tiny_vit": tiny_vit}  # what checkpoints and configurations call by name
+
+
 class ImageNetInput(nn.Module):
     """Turn the standardised images of `data.to_tensor` into what ImageNet networks were trained on. No parameters."""
 

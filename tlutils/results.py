@@ -1,7 +1,8 @@
-"""Recorded runs with their provenance, published numbers with their source, and checked claims."""
+"""Rows of results and their vocabulary, recorded runs with their provenance, published numbers, checked claims."""
 import contextlib
 import datetime
 import hashlib
+import html
 import json
 import math
 import os
@@ -13,8 +14,39 @@ from pathlib import Path
 
 import numpy as np
 
-SCHEMA = 1
+SCHEMA = 2
 ROW_KEYS = ("method", "seed", "metric", "value", "unit")
+# what rows may say. A metric has its units; every other key of a row is a factor, which tells what was varied.
+METRICS = {
+    "accuracy": ("fraction",),                     # on test images of the target
+    "train_accuracy": ("fraction",),               # on the images that were trained on
+    "source_accuracy": ("fraction",),              # on new images of what the network was pretrained on
+    "merged_accuracy": ("fraction",),              # accuracy after adapters were folded into the weights
+    "reverse_accuracy": ("fraction",),             # of reverse validation: there and back, no label of the target
+    "r2": ("fraction",),                           # 1 - squared error / variance, where the target is a number
+    "loss": ("nats", "squared error"),             # of training, the mean of its last steps
+    "domain_loss": ("nats",),                      # of a domain classifier on test images
+    "score": ("as defined",),                      # of transferability, before any training
+    "gabor_share": ("fraction",),                  # of a filter's energy, explained by its best Gabor function
+    "drift": ("standard deviations",),             # of running means
+    "feature_change": ("fraction",),               # |h_after - h_before| / |h_before|
+    "proxy_a_distance": ("0 to 2",),
+    "spread": ("1 on the whole sphere",),          # of normalised features; 0 for one and the same direction
+    "temperature": ("1",),
+    "start_difference": ("relative",), "merge_difference": ("relative",),   # of scores, to those they should equal
+    "trained": ("parameters",), "stored": ("bytes",),
+    "seconds": ("s",), "cpu_seconds": ("s",)}
+FACTORS = {
+    "target": "what is learned or scored: a task, or a product of reviews", "pair": "two domains",
+    "source": "what the network was pretrained on", "checkpoint": "a network of the zoo",
+    "source_classes": "number of classes of the source", "source_images": "number of images of the source",
+    "labels_per_class": "labelled images of each class", "labels": "labelled examples in all",
+    "n_images": "number of images that a time is for", "split": "which test images: of pairs seen in training or not",
+    "copied": "number of layers that were copied (n of AnB)", "layer": "the block whose output is read",
+    "width": "number of features", "reader": "how features are read: probe, knn, fine-tune, ...",
+    "question": "what is asked of an image", "variant": "a named change of the experiment's configuration",
+    "budget": "training steps", "lr": "learning rate", "batch_size": "images a step", "side": "pixels of an image",
+    "filter": "number of a filter", "pixels": "its picture, 8 bits a value, in hexadecimal"}
 KEYS = {"name": str, "question": str, "command": str, "commit": str, "date_utc": str, "wall_s": int | float,
         "device": str, "versions": dict, "data": dict, "config": dict, "seeds": list}
 MEND = "restore it with git, or make the run again"
@@ -23,17 +55,154 @@ _PACKAGE = Path(__file__).resolve().parent
 RESULTS = _PACKAGE / "recorded" if (_PACKAGE / "recorded").is_dir() else _PACKAGE.parent / "results"
 
 
+def row(method: str, seed: int, metric: str, value: float, unit: str | None = None, *, digits: int | None = 5,
+        **factors) -> dict:
+    """Return one row of a result: one number, what it is, and under which factors it was measured.
+
+    Units: those of METRICS; unit may be left out where a metric has one.
+    Convention: value is rounded to so many digits, None: not at all. A factor that is None is left out.
+    Errors: ValueError for a metric, a unit or a factor that the vocabulary lacks (METRICS, FACTORS), for a value that
+        is no finite number, or a seed that is no whole number.
+
+    >>> row("probe", 0, "accuracy", 2 / 3, target="symbols")
+    {'method': 'probe', 'seed': 0, 'target': 'symbols', 'metric': 'accuracy', 'value': 0.66667, 'unit': 'fraction'}
+    """
+    if unit is None and len(METRICS.get(metric, ())) > 1:
+        raise ValueError(f"unit of {metric} must be one of {', '.join(METRICS[metric])}, got None")
+    value = plain(value, "value")
+    kept = {name: given for name, given in factors.items() if given is not None}
+    made = {"method": method, "seed": seed, **kept, "metric": metric,
+            "value": value if digits is None or not _finite(value) else round(float(value), digits),
+            "unit": unit or METRICS.get(metric, ("",))[0]}
+    (made,) = check_rows([made])
+    in_vocabulary(made)
+    return made
+
+
+def in_vocabulary(made: dict) -> None:
+    """Do nothing for a row whose metric, unit and factors are those of METRICS and FACTORS; else ValueError."""
+    if made["metric"] not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {made['metric']!r:.80}")
+    if made["unit"] not in METRICS[made["metric"]]:
+        raise ValueError(f"unit of {made['metric']} must be {' or '.join(METRICS[made['metric']])}, "
+                         f"got {made['unit']!r:.80}")
+    if unknown := sorted(set(made) - set(FACTORS) - set(ROW_KEYS)):
+        raise ValueError(f"factors must be among {', '.join(FACTORS)}, got {', '.join(map(str, unknown)):.80}")
+
+
+class Table(list):
+    """Rows, one dictionary each, that show themselves as a table in a notebook and as text elsewhere."""
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th scope='col'>{html.escape(str(key))}</th>" for key in (self[0] if self else ()))
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row.values()) + "</tr>"
+                       for row in self)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        if not self:
+            return "(an empty table)"
+        cells = [list(map(str, self[0])), *([str(cell) for cell in row.values()] for row in self)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+                         for line in cells)
+
+
+class Run(dict):
+    """A recorded run, or the rows of a live one: a dictionary with the keys of its file that can be asked.
+
+    Convention: `Run.of(rows)` holds rows alone; `load` returns a run with its provenance.
+    """
+
+    @classmethod
+    def of(cls, rows: list[dict], **told) -> "Run":
+        """Return rows, checked, as a run without a file; told are further entries, such as question or seeds.
+
+        Errors: ValueError as for `row`.
+        """
+        return cls({"seeds": sorted({made["seed"] for made in check_rows(rows)}), **told, "rows": check_rows(rows)})
+
+    @property
+    def rows(self) -> list[dict]:
+        """The rows, one number each."""
+        return self["rows"]
+
+    def select(self, **wanted) -> np.ndarray:
+        """Return the values of the rows whose keys equal `wanted`, in order of their seeds: (n,). See `select`."""
+        return select(self.rows, **wanted)
+
+    def gap(self, better: str | dict, worse: str | dict, **wanted) -> np.ndarray:
+        """Return the difference of two methods, seed by seed, in order of their seeds: (n seeds,).
+
+        Shapes: better and worse name a method, or hold all keys in which the two differ; wanted holds for both.
+        Errors: ValueError if a side has no rows, more than one row a seed, or the seeds of the two differ.
+
+        >>> rows = [row(how, s, "accuracy", v) for how, v in (("probe", 0.5), ("scratch", 0.25)) for s in (0, 1)]
+        >>> Run.of(rows).gap("probe", "scratch", metric="accuracy")
+        array([0.25, 0.25])
+        """
+        sides = []
+        for side in (better, worse):
+            keys = wanted | (side if isinstance(side, dict) else {"method": side})
+            select(self.rows, **keys)
+            found = sorted((made["seed"], made["value"]) for made in self.rows
+                           if all(made.get(key) == value for key, value in keys.items()))
+            seeds = [seed for seed, _ in found]
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"one row a seed must answer to {keys}, got {len(seeds)} for {len(set(seeds))} seeds")
+            sides.append(dict(found))
+        if set(sides[0]) != set(sides[1]):
+            raise ValueError(f"both must have the same seeds, got {sorted(sides[0])} and {sorted(sides[1])}")
+        return np.array([sides[0][seed] - sides[1][seed] for seed in sides[0]])
+
+    def table(self, lines: str = "method", columns: str | None = None, **wanted) -> Table:
+        """Return means over seeds: a line for each value of the factor `lines`, a column for each of `columns`.
+
+        Units: fractions in per cent; otherwise as stored, with three digits. Three dots where no row answers.
+        Convention: "mean (lowest to highest)" over the seeds; lines and columns in the order of the rows.
+        Errors: ValueError if no row answers, rows of several metrics do, or a cell has more than one row a seed.
+        """
+        found = [made for made in self.rows if all(made.get(key) == value for key, value in wanted.items())]
+        select(self.rows, **wanted)
+        if len(metrics := sorted({made["metric"] for made in found})) > 1:
+            raise ValueError(f"metric must be named, the rows hold {', '.join(metrics)}")
+        cells: dict[tuple, list[float]] = {}
+        for made in found:
+            cells.setdefault((made.get(lines), made.get(columns, "")), []).append(made["value"])
+            place = [other["seed"] for other in found if (other.get(lines), other.get(columns, "")) ==
+                     (made.get(lines), made.get(columns, ""))]
+            if len(set(place)) < len(place):
+                raise ValueError(f"a cell must have one row a seed, {lines} {made.get(lines)!r} has more: name "
+                                 f"another factor")
+        heads = dict.fromkeys(column for _, column in cells)
+        shown = {column: str(column) or found[0]["metric"] for column in heads}
+        as_text = {key: _cell(values, found[0]["unit"]) for key, values in cells.items()}
+        return Table({lines: line, **{shown[column]: as_text.get((line, column), "...") for column in heads}}
+                     for line in dict.fromkeys(line for line, _ in cells))
+
+    def __repr__(self) -> str:
+        told = [f"{key}: {self[key]}" for key in ("question", "command", "device") if key in self]
+        told += [f"date: {self['date_utc'][:10]}"] if "date_utc" in self else []
+        seeds = ", ".join(map(str, self["seeds"])) or "none"
+        return "\n".join([*told, f"seeds: {seeds}; {len(self.rows)} rows"])
+
+
+def _cell(values: list[float], unit: str) -> str:
+    factor, digits = (100, ".1f") if unit == "fraction" else (1, ".3g")
+    mean, low, high = (format(factor * value, digits) for value in (np.mean(values), min(values), max(values)))
+    return mean if len(values) == 1 else f"{mean} ({low} to {high})"
+
+
 def save(chapter: str, name: str, rows: list[dict], *, question: str, command: str, config: dict, seeds: list[int],
          data: dict, started: float, code: dict | None = None, folder: Path | None = None) -> Path:
     """Write rows with all that is needed to make them again; return the path of the file.
 
-    Shapes: rows, one number each: method, seed, metric, value, unit, and any further keys (n, labels_per_class, ...).
+    Shapes: rows as `row` makes them.
     Units: started is `time.time()` at the start of the run; stored are wall seconds. code is `code_version()` taken
         at the start: a long run outlives the checkout's state.
     Convention: the file is RESULTS/chapter/name.json, written under a temporary name and then renamed, so a run
         that is killed leaves the last good file. No averages are stored: they are computed where they are drawn.
-    Errors: ValueError for no rows, a row without one of its five keys, a value that is not a finite number, what
-        JSON cannot hold, or a name that leads elsewhere.
+    Errors: ValueError for no rows, a row that `row` would refuse, what JSON cannot hold, a name that leads elsewhere.
     """
     record = made(name, rows, question=question, command=command, config=config, seeds=seeds, data=data,
                   started=started, code=code)
@@ -46,9 +215,11 @@ def made(name: str, rows: list[dict], *, question: str, command: str, config: di
 
     Errors: ValueError as in `save`.
     """
-    from tlutils import env  # env reads RESULTS above
+    from tlutils import env  # here, for env needs torch, and records are read without it
 
     rows = check_rows(rows)
+    for one in rows:
+        in_vocabulary(one)
     told = {"question": question, "command": command, "data": data, "config": config, "seeds": list(seeds)}
     told = {key: plain(value, key) for key, value in told.items()}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
@@ -58,8 +229,8 @@ def made(name: str, rows: list[dict], *, question: str, command: str, config: di
             "seeds": told["seeds"], "rows": rows}
 
 
-def load(chapter: str, name: str, folder: Path | None = None) -> dict:
-    """Return the recorded run RESULTS/chapter/name.json as `save` wrote it.
+def load(chapter: str, name: str, folder: Path | None = None) -> Run:
+    """Return the recorded run RESULTS/chapter/name.json as `save` wrote it; it can be asked, see `Run`.
 
     Errors: FileNotFoundError that says how to make the run; ValueError, naming the file, if it is damaged, of another
         schema or shape, or what a stopped run left; ValueError for a name that leads elsewhere.
@@ -76,7 +247,7 @@ def load(chapter: str, name: str, folder: Path | None = None) -> dict:
         check_rows(record.get("rows"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); {MEND}") from None
-    return record
+    return Run(record)
 
 
 def published(key: str, folder: Path | None = None) -> dict:

@@ -1,7 +1,9 @@
 """One visible training loop, and the two things that one does with a trained network: score it, read its features."""
 import contextlib
+import copy
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +53,22 @@ def fit(model: nn.Module, batches: Iterable, loss_fn: Callable, optimizer: torch
     _check_finite(losses)
     model.eval()
     return torch.stack(losses).tolist()
+
+
+def train(model: nn.Module, x: Tensor, y: Tensor, *, lr: float, steps: int, batch_size: int, seed: int,
+          loss: Callable | None = None, parameters=None,
+          transform: Callable[[Tensor, torch.Generator], Tensor] | None = None) -> list[float]:
+    """Train model in place on random batches of (x, y) by the protocol of this book; return the loss of every step.
+
+    Shapes: x (n, ...), y (n,), as for `batches`; loss(model, batch) is `classify` by default.
+    Convention: `fit` on `batches` with `adamw`. parameters are those that require a gradient, or what an optimiser
+        takes: groups with their own rates. For another optimiser or schedule call `fit`.
+    Errors: as for `fit`, `batches` and `adamw`.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad] if parameters is None else parameters
+    optimizer, schedule = adamw(parameters, lr, steps)
+    return fit(model, batches(x, y, batch_size, steps, seed, transform), loss or classify, optimizer,
+               scheduler=schedule)
 
 
 def classify(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -111,6 +129,47 @@ def adamw(parameters, lr: float, steps: int, weight_decay: float = 0.01):
     rates = [group["lr"] for group in optimizer.param_groups]
     # OneCycleLR wants three steps at least, and takes one more than we do
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=max(int(steps) + 1, 3))
+
+
+WARM_UP, COOL_DOWN = 20, 0.2  # steps; share of a budget
+
+
+def warm_up_stable_decay(t: int, budget: int) -> float:
+    """Return the share of the learning rate at step t = 0, 1, ... of a run of `budget` steps: up, level, down.
+
+    >>> [warm_up_stable_decay(t, budget=100) for t in (0, 19, 50, 80, 90, 99)]
+    [0.05, 1, 1, 1, 0.5, 0.05]
+    """
+    return min(1, (t + 1) / WARM_UP, (budget - t) / (COOL_DOWN * budget))
+
+
+def decayed_branches(model: nn.Module, x: Tensor, y: Tensor, *, budgets: Sequence[int], lr: float, batch_size: int,
+                     seed: int, transform=None) -> dict[int, nn.Module]:
+    """Train model at a level rate; for each budget end a copy of it with a falling one. Return {budget: network}.
+
+    Equation: rate lr `warm_up_stable_decay(t, T)` at step t of T.
+    Convention: the network of budget T is what a run planned for T steps alone gives, batch by batch; only the common
+        part, the trunk, is computed once. transform changes each batch, as in `batches`. AdamW, weight decay 0.01.
+        model is left as the trunk.
+    Errors: ValueError unless budgets are rising and at least 5.
+    """
+    if not budgets or list(budgets) != sorted(set(budgets)) or budgets[0] < 5:
+        raise ValueError(f"budgets must be rising and at least 5, got {tuple(budgets)}")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    trunk, done, ends = batches(x, y, batch_size, budgets[-1], seed, transform), 0, {}
+
+    def go(net, optimizer, its_batches, first, budget):
+        share = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: warm_up_stable_decay(first + t, budget))
+        return fit(net, its_batches, classify, optimizer, scheduler=share)
+
+    for budget in budgets:
+        level = budget - round(COOL_DOWN * budget)
+        go(model, optimizer, islice(trunk, level - done), done, budget)
+        done, (end, its_optimizer) = level, copy.deepcopy((model, optimizer))
+        rest = islice(batches(x, y, batch_size, budget, seed, transform), level, None)
+        go(end, its_optimizer, rest, level, budget)
+        ends[budget] = end
+    return ends
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """A shelf of small pretrained networks that come with the package: load one in milliseconds, without a network."""
 import contextlib
 import hashlib
-import html
 import json
 import os
 import re
@@ -15,24 +14,7 @@ from torch import nn
 from tlutils import models, results, surgery
 
 FOLDER = Path(__file__).resolve().parent / "checkpoints"
-BUILDERS = {"conv8": models.conv8, "tiny_vit": models.tiny_vit}
 COLUMNS = ("name", "architecture", "source", "task", "n_classes", "accuracy", "parameters", "size_kb")
-
-
-class Table(list):
-    """Rows, one dictionary each, that show themselves as a table in a notebook and as text elsewhere."""
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{html.escape(key)}</th>" for key in self[0])
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row.values()) + "</tr>"
-                       for row in self)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-    def __repr__(self) -> str:
-        cells = [list(self[0]), *([str(cell) for cell in row.values()] for row in self)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-                         for line in cells)
 
 
 def names() -> list[str]:
@@ -51,12 +33,12 @@ def card(name: str) -> dict:
     return cards[name]
 
 
-def table() -> Table:
+def table() -> results.Table:
     """Return the shelf as a table: one row a checkpoint.
 
     Units: accuracy on held-out images of the checkpoint's own task, 0 to 1; size_kb of the file, 1 kB = 1000 bytes.
     """
-    return Table({key: {"name": name, **card(name)}[key] for key in COLUMNS} for name in names())
+    return results.Table({key: {"name": name, **card(name)}[key] for key in COLUMNS} for name in names())
 
 
 def load(name: str, n_classes: int | None = None) -> nn.Sequential:
@@ -73,7 +55,7 @@ def load(name: str, n_classes: int | None = None) -> nn.Sequential:
         raise ValueError(f"the file of {name} is {'damaged' if content else 'missing or empty'} ({path}: SHA-256 "
                          f"{digest[:12]}..., not {facts['sha256'][:12]}...); install the package again, or restore "
                          "the file with git")
-    model = BUILDERS[facts["architecture"]](facts["n_classes"], **facts["options"])
+    model = models.BUILDERS[facts["architecture"]](facts["n_classes"], **facts["options"])
     model.load_state_dict({key: tensor.float() if tensor.is_floating_point() else tensor
                            for key, tensor in parse(content).items()})
     if n_classes is not None:
@@ -94,14 +76,14 @@ def store(name: str, model: nn.Sequential, facts: dict, folder: Path = FOLDER) -
     from safetensors.torch import save as serialise
     if not (isinstance(name, str) and re.fullmatch(r"\w+([.-]\w+)*", name)):
         raise ValueError(f"name must be letters, digits and single hyphens, it names a file; got {name!r}")
-    if facts.get("architecture") not in BUILDERS:
-        raise ValueError(f"architecture must be one of {', '.join(BUILDERS)}, got {facts.get('architecture')!r}")
+    if facts.get("architecture") not in models.BUILDERS:
+        raise ValueError(f"architecture must be one of {', '.join(models.BUILDERS)}, got {facts.get('architecture')!r}")
     if missing := {"options", "n_classes", "source", "task", "accuracy"} - set(facts):
         raise ValueError(f"facts must hold {', '.join(sorted(missing))}")
     state = {key: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
              for key, tensor in surgery.unwrap(model).state_dict().items()}
     with torch.device("meta"):  # what `load` will build: no memory, and no random number is drawn
-        plan = BUILDERS[facts["architecture"]](facts["n_classes"], **facts["options"]).state_dict()
+        plan = models.BUILDERS[facts["architecture"]](facts["n_classes"], **facts["options"]).state_dict()
     shapes = [{key: tuple(tensor.shape) for key, tensor in tensors.items()} for tensors in (plan, state)]
     if differ := sorted({key for key, _ in shapes[0].items() ^ shapes[1].items()}):
         raise ValueError("model must be what architecture, options and n_classes of facts build, it differs in "

@@ -17,6 +17,8 @@ import time
 import traceback
 from pathlib import Path
 
+import convert
+
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 3
 FEW = 40  # runs of so many steps and fewer are not cut: budgets become 5, 10, 15 ... and so stay apart
@@ -44,12 +46,15 @@ def shrunk(config):
 
 
 def presets():
-    """Return {"experiment preset": (module, config)} of all experiments, in order of their names."""
+    """Return {"chapter preset": (experiment, run, config)} of all experiments, in order of their files' names."""
     found = {}
-    for path in sorted((ROOT_OF_TREE / "tlutils" / "experiments").glob("*.py")):
+    for path in sorted((ROOT_OF_TREE / "tlutils" / "experiments").glob("[!_]*.py")):
         module = importlib.import_module(f"tlutils.experiments.{path.stem}")
-        for name, (_, config) in getattr(module, "PRESETS", {}).items():
-            found[f"{path.stem} {name}"] = (module, config)
+        whole = getattr(module, "EXPERIMENT", None)  # a tree of before it has PRESETS, and CHAPTER perhaps elsewhere
+        run = whole.run if whole else getattr(module, "any_run", None) or getattr(module, "run", None)
+        chapter = whole.chapter if whole else getattr(module, "CHAPTER", None) or "09"
+        for name, (_, config) in (whole.presets if whole else getattr(module, "PRESETS", {})).items():
+            found.setdefault(f"{chapter[:2]} {name}", (path.stem, run, config))
     return found
 
 
@@ -61,10 +66,9 @@ def cut_short(batches):
     return short
 
 
-def rows_of(module, config):
-    """Return the rows of one tiny run with seed 0, without times."""
-    run = getattr(module, "any_run", None) or module.run
-    return [row for row in run(shrunk(config), 0) if row["unit"].split()[0] != "s"]
+def rows_of(run, config):
+    """Return the rows of one tiny run with seed 0 in today's words, without times."""
+    return [convert.renamed(row) for row in run(shrunk(config), 0) if row["unit"].split()[0] != "s"]
 
 
 def write_rows(out, names):
@@ -73,12 +77,12 @@ def write_rows(out, names):
 
     train.batches = cut_short(train.batches)
     with open(out, "w", encoding="utf-8") as file:
-        for name, (module, config) in presets().items():
-            if names and not set(names) & {name, *name.split()}:
+        for name, (experiment, run, config) in presets().items():
+            if names and not set(names) & {name, experiment, *name.split()}:
                 continue
             started = time.time()
             try:
-                made = {"rows": rows_of(module, config)}
+                made = {"rows": rows_of(run, config)}
             except (FileNotFoundError, ConnectionError) as missing:
                 made = {"skipped": str(missing)}
             except Exception:

@@ -538,10 +538,10 @@ def contrast_in_mixed_precision(where):
 
 @check
 def environment_and_records(where):
-    from tlutils import env, results
+    from tlutils import env, results, start
     assert env.device().type == where.type
     state = torch.get_rng_state()
-    seconds = env.calibrate()
+    seconds = start.calibrate()
     assert 0 < seconds < 100 and torch.equal(state, torch.get_rng_state())
     rows = [{"method": "probe", "seed": 0, "metric": "accuracy", "value": float(torch.tensor(0.5, device=where)),
              "unit": "fraction"}]

@@ -66,7 +66,7 @@ def record(path, number, key, run):
 
 def main(number, root=chapter.ROOT):
     """Execute the chapter, normalise it, write it, record its run time; return the exit status."""
-    from tlutils import env
+    from tlutils import env, start
 
     path = chapter.find(number)
     before = path.read_bytes()
@@ -77,7 +77,7 @@ def main(number, root=chapter.ROOT):
     nb = nbformat.reads(json.dumps(previous), as_version=4)
     try:
         env.scale()
-        calibration = env.calibrate()
+        calibration = start.calibrate()
     except (ValueError, RuntimeError, AssertionError) as error:  # TLUTILS_SCALE, or TLUTILS_DEVICE in PyTorch's words
         raise SystemExit(str(error).split("\n")[0]) from None
     files.check_writable(path.parent if env.scale() == "laptop" else root / "_build" / env.scale(), times.parent)

@@ -3,9 +3,8 @@ from tlutils.selfsup.clip_loss import LogitScale, clip_loss
 from tlutils.selfsup.masking import imputation_loss, mask_patches
 from tlutils.selfsup.moco import MomentumEncoder, Queue, info_nce
 from tlutils.selfsup.nt_xent import nt_xent
-from tlutils.selfsup.probes import knn_probe, linear_probe
 from tlutils.selfsup.rotation import rotation_batch
 from tlutils.selfsup.views import two_views
 
-__all__ = ["LogitScale", "MomentumEncoder", "Queue", "clip_loss", "imputation_loss", "info_nce", "knn_probe",
-           "linear_probe", "mask_patches", "nt_xent", "rotation_batch", "two_views"]
+__all__ = ["LogitScale", "MomentumEncoder", "Queue", "clip_loss", "imputation_loss", "info_nce", "mask_patches",
+           "nt_xent", "rotation_batch", "two_views"]

@@ -1,12 +1,17 @@
-"""How good are frozen features? One protocol for all methods: a linear probe, and nearest neighbours."""
+"""How good are frozen features? Read them, fit a linear probe, or let the nearest neighbours vote."""
 import math
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlutils import train
 from tlutils.arrays import array, no_autocast
 from tlutils.env import check_seed
 
@@ -14,33 +19,56 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 NEIGHBOURS = (1, 5, 20)
 
 
-def linear_probe(features, labels, test_features, test_labels, *, strengths=STRENGTHS, seed: int = 0) -> dict:
-    """Train a linear classifier on frozen features; return {"accuracy": on the test set, "C": the chosen strength}.
+def probe_features(model: nn.Sequential, x: Tensor, n: int | None = None) -> np.ndarray:
+    """Return what a probe reads from the first n blocks of model (default: all but the head): (batch, d).
+
+    Convention: maps (c, h, w) are averaged to 3x3 and made flat; n = 0 gives the pixels.
+    """
+    z = train.features(model, x, n)
+    return (thirds(z) if z.ndim == 4 and n != 0 else z).flatten(1).cpu().numpy()
+
+
+def thirds(z: Tensor) -> Tensor:
+    """Return maps (n, c, h, w) averaged to 3x3; Apple's GPUs average over parts of unequal size on the CPU alone."""
+    return F.adaptive_avg_pool2d(z.cpu() if z.device.type == "mps" else z, 3)
+
+
+def linear_probe(features, labels, test_features, test_labels, *, C: float | None = None, strengths=STRENGTHS,
+                 kind: str = "softmax", seed: int = 0) -> dict:
+    """Train a linear classifier on frozen features; return {"accuracy": on the test set, "C": of the penalty 1 / C}.
 
     Shapes: features (n, d), labels (n,) integers or words, arrays or tensors; at least two examples of each class.
     Convention: features are standardised with the training set's mean and deviation (a column that varies by no more
-        than rounding is left out); multinomial logistic regression with an L2 penalty 1 / C. A fifth of the
-        training set, stratified, chooses C (the smallest of equals); the classifier is then fitted on all of it. The
-        test set is looked at once, after that.
-    Errors: ValueError for lengths or widths that differ, values that are not finite, labels that are floats, or fewer
-        than two classes with two examples each.
+        than rounding is left out); multinomial logistic regression with an L2 penalty, or kind "svm", a linear support
+        vector machine of C / 10. C fixed: nothing is selected. C = None: a fifth of the training set, stratified,
+        chooses among strengths (the smallest of equals), and the classifier is fitted again on all of it. The test set
+        is looked at once, after that.
+    Errors: ValueError for lengths or widths that differ, values that are not finite, labels that are floats, fewer
+        than two classes with two examples each (with C fixed: one), a strength <= 0, or another kind.
     """
+    if kind not in ("softmax", "svm"):
+        raise ValueError(f"kind must be 'softmax' or 'svm', got {kind!r}")
     seed = check_seed(seed)
     x, y, x_test, y_test = _checked(features, labels, test_features, test_labels)
     classes, counts = np.unique(y, return_counts=True)
-    if len(classes) < 2 or counts.min() < 2:
+    if len(classes) < 2 or (C is None and counts.min() < 2):
         raise ValueError(f"labels must hold two classes or more, each twice or more, got counts {counts.tolist()}")
+    strengths = strengths if C is None else (C,)
     if not len(strengths) or min(strengths) <= 0:
-        raise ValueError(f"strengths must be > 0, got {strengths}")
+        raise ValueError(f"{'strengths' if C is None else 'C'} must be > 0, got {strengths}")
+    if C is not None:  # scikit-learn's own standardisation and tolerance: recorded runs were made so, to the last bit
+        linear = LogisticRegression(C=C, max_iter=2000) if kind == "softmax" else LinearSVC(C=C / 10, max_iter=20000)
+        probe = make_pipeline(StandardScaler(), linear).fit(x, y)
+        return {"accuracy": float(probe.score(x_test, y_test)), "C": float(C)}
     mean, deviation, low, high = x.mean(0), x.std(0), x.min(0), x.max(0)
     rounding = 8 * np.finfo(x.dtype).eps * np.maximum(abs(low), abs(high))
     scale = np.where((high - low > rounding) & (deviation > 0), deviation, np.inf)      # x / inf = 0: left out
     x, x_test = (((a - mean) / scale).astype(np.float32, copy=False) for a in (x, x_test))
     held = max(len(classes), round(0.2 * len(y)))
     fit, choose = next(StratifiedShuffleSplit(1, test_size=held, random_state=seed).split(x, y))
-    scores = {C: _probe(C).fit(x[fit], y[fit]).score(x[choose], y[choose]) for C in sorted(strengths)}
+    scores = {C: _probe(C, kind).fit(x[fit], y[fit]).score(x[choose], y[choose]) for C in sorted(strengths)}
     best = max(scores, key=scores.get)
-    return {"accuracy": float(_probe(best).fit(x, y).score(x_test, y_test)), "C": float(best)}
+    return {"accuracy": float(_probe(best, kind).fit(x, y).score(x_test, y_test)), "C": float(best)}
 
 
 def knn_probe(features, labels, test_features, test_labels, *, neighbours=NEIGHBOURS) -> dict:
@@ -69,8 +97,8 @@ def knn_probe(features, labels, test_features, test_labels, *, neighbours=NEIGHB
     return {"accuracy": float((classes[guesses(theirs, best)] == y_test).mean()), "k": int(best)}
 
 
-def _probe(C: float) -> LogisticRegression:
-    return LogisticRegression(C=C, max_iter=500, tol=1e-3)
+def _probe(C: float, kind: str) -> LogisticRegression | LinearSVC:
+    return LogisticRegression(C=C, max_iter=500, tol=1e-3) if kind == "softmax" else LinearSVC(C=C / 10)
 
 
 def _checked(features, labels, test_features, test_labels) -> list[np.ndarray]:
