@@ -1,6 +1,5 @@
 """Env: seeds that hold, a scale that is checked, a greeting that tells the truth."""
 import importlib.metadata
-import json
 import random
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-import tlutils
 from tlutils import env
 
 
