@@ -82,6 +82,20 @@ def classify(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return F.cross_entropy(scores, _labels(y, scores))
 
 
+def classify_in_eval_norms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Return `classify` with every BatchNorm in eval mode: weights are fine-tuned, running statistics stay."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return classify(model, batch)
+
+
+def squared_error(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the mean squared error of the one number that model puts out, for batch = (x, y), y (n,) numbers."""
+    x, y = batch
+    return F.mse_loss(model(x)[:, 0], y)
+
+
 def batches(x: Tensor, y: Tensor, batch_size: int, steps: int, seed: int,
             transform: Callable[[Tensor, torch.Generator], Tensor] | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield `steps` random batches of (x, y), each epoch a new order without replacement.

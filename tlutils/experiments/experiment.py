@@ -297,7 +297,7 @@ def _length(part) -> int:
         part = getattr(part, dataclasses.fields(part)[0].name)
     while isinstance(part, tuple):
         part = part[0]
-    return len(part) if hasattr(part, "__len__") else 1
+    return len(part) if hasattr(part, "__len__") and not isinstance(part, str) else 1
 
 
 def _kind(run: dict) -> tuple:

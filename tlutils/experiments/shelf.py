@@ -6,10 +6,11 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tlutils import data, env, surgery, train, transferability, zoo
-from tlutils.data.textures import gratings
-from tlutils.experiments import few_labels, photo_shelf, record
-from tlutils.experiments.shelf_training import reserved
+from tlutils import data as datasets
+from tlutils import env, probes, surgery, train, transferability, zoo
+from tlutils.experiments.experiment import Experiment
+from tlutils.results import row
+from tlutils.worlds import Task, photographs, reserved, task
 
 CHAPTER = "12_transrate"
 
@@ -31,8 +32,8 @@ class Config:
     layers: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)               # candidates where a layer is chosen
 
 
-def target(name: str, config: Config, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return (x, y, x_test, y_test) of a target that no checkpoint has seen.
+def target(name: str, config: Config, seed: int) -> Task:
+    """Return a target that no checkpoint has seen.
 
     Convention: "letters" and "symbols" are classes drawn from the reserved characters; "angle" is how far ten reserved
         letters are turned, in units of 0.3 rad, a number and no class; "gratings" are ten kinds of stripes; "cifar100"
@@ -42,26 +43,30 @@ def target(name: str, config: Config, seed: int) -> tuple[Tensor, Tensor, Tensor
     if name not in ("letters", "symbols", "angle", "gratings", "cifar100"):
         raise ValueError(f"target must be letters, symbols, angle, gratings or cifar100, got {name!r}")
     if name == "gratings":
-        splits = [gratings(10 * config.labels_per_class, seed=1000 + seed), gratings(config.n_test, seed=2000 + seed)]
-        return (*few_labels.tensors(*splits[0]), *few_labels.tensors(*splits[1]))
+        return task(datasets.gratings(10 * config.labels_per_class, seed=1000 + seed),
+                    datasets.gratings(config.n_test, seed=2000 + seed))
     if name == "cifar100":
-        train_split, test_split = photo_shelf.cifar100_classes(config.n_classes, config.labels_per_class, seed)
-        (x, y), (x_test, y_test) = few_labels.tensors(*train_split), few_labels.tensors(*test_split)
-        return in_grey(x), y, in_grey(x_test)[: config.n_test], y_test[: config.n_test]
+        real = task(*photographs.cifar100_classes(config.n_classes, config.labels_per_class, seed))
+        return Task(in_grey(real.x), real.y, in_grey(real.x_test)[: config.n_test], real.y_test[: config.n_test])
     pool = reserved("symbols" if name == "symbols" else "letters")
     n_classes = 10 if name == "angle" else config.n_classes
     chosen = [str(c) for c in np.random.default_rng(seed).permutation(pool)[:n_classes]]
-    parts: list[Tensor] = []
+    splits = []
     for n, draw in ((config.n_classes * config.labels_per_class, 1000 + seed), (config.n_test, 2000 + seed)):
-        images, labels, drawn = data.glyphs(chosen, n, seed=draw, return_attributes=True)
-        values = (drawn["rotation"] / 0.3).astype(np.float32) if name == "angle" else labels
-        parts += few_labels.tensors(images, values)
-    return tuple(parts)
+        images, labels, drawn = datasets.glyphs(chosen, n, seed=draw, return_attributes=True)
+        splits.append((images, (drawn["rotation"] / 0.3).astype(np.float32) if name == "angle" else labels))
+    return task(*splits)
 
 
 def in_grey(x: Tensor) -> Tensor:
     """Return colour images (n, 3, h, w) as what the shelf can read: the mean of the colours, 24 x 24 pixels."""
     return F.interpolate(x.mean(1, keepdim=True), 24, mode="bilinear", align_corners=False)
+
+
+def data(config: Config, seed: int) -> dict:
+    """Return the targets, and the files of the checkpoints."""
+    return {name: target(name, config, seed) for name in config.targets} | {
+        f"checkpoint: {name}": zoo.FOLDER / f"{name}.safetensors" for name in config.checkpoints or zoo.names()}
 
 
 def fine_tune(model: nn.Sequential, x: Tensor, y: Tensor, config: Config, seed: int) -> nn.Sequential:
@@ -70,17 +75,10 @@ def fine_tune(model: nn.Sequential, x: Tensor, y: Tensor, config: Config, seed: 
     env.seed_everything(seed)
     surgery.replace_head(model, 1 if regression else int(y.max()) + 1)
     model.to(x.device)
-    groups = surgery.param_groups(model, config.lr, config.body_lr)
-    optimizer, scheduler = train.adamw(groups, config.lr, config.steps)
-    batches = train.batches(x, y, config.batch_size, config.steps, seed)
-    train.fit(model, batches, squared_error if regression else train.classify, optimizer, scheduler=scheduler)
+    train.train(model, x, y, lr=config.lr, steps=config.steps, batch_size=config.batch_size, seed=seed,
+                loss=train.squared_error if regression else train.classify,
+                parameters=surgery.param_groups(model, config.lr, config.body_lr))
     return model
-
-
-def squared_error(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the mean squared error of the one number that model puts out."""
-    x, y = batch
-    return F.mse_loss(model(x)[:, 0], y)
 
 
 def quality(model: nn.Sequential, x: Tensor, y: Tensor) -> float:
@@ -125,58 +123,45 @@ def scores(model: nn.Sequential, x: Tensor, y: Tensor) -> tuple[dict[str, float]
 
 def run(config: Config, seed: int) -> list[dict]:
     """Return all rows of one seed: for every target and candidate the scores, and what training reached."""
-    rows = []
+    parts, rows = data(config, seed), []
     for name in config.targets:
-        x, y, x_test, y_test = target(name, config, seed)
-        keys = {"seed": seed, "target": name}
         for checkpoint in config.checkpoints or zoo.names():
-            model = zoo.load(checkpoint).to(env.device())
-            if config.choose == "layer":
-                rows += _layer_rows(model, checkpoint, x, y, x_test, y_test, config, keys)
-                continue
-            found, seconds = scores(model, x, y)
-            start = time.perf_counter()
-            tuned = fine_tune(model, x, y, config, seed)
-            seconds["fine-tune"] = time.perf_counter() - start
-            metric = "r2" if y.is_floating_point() else "accuracy"
-            known = {"source_accuracy": zoo.card(checkpoint)["accuracy"], **found}
-            rows += [_row(measure, value, keys, checkpoint=checkpoint) for measure, value in known.items()]
-            rows.append(_row("fine-tune", quality(tuned, x_test, y_test), keys, metric, checkpoint=checkpoint))
-            rows += [_row(measure, value, keys, "seconds", checkpoint=checkpoint) for measure, value in seconds.items()]
+            def note(method, value, metric="score", name=name, checkpoint=checkpoint, **more):
+                rows.append(row(method, seed, metric, value, digits=6, target=name, checkpoint=checkpoint, **more))
+
+            choose = by_layer if config.choose == "layer" else by_model
+            choose(zoo.load(checkpoint).to(env.device()), checkpoint, parts[name], config, seed, note)
     return rows
 
 
-def _layer_rows(model, checkpoint, x, y, x_test, y_test, config, keys):
-    rows, labels = [], y.cpu().numpy()
+def by_model(model, checkpoint, here: Task, config: Config, seed: int, note) -> None:
+    """Note the scores of a checkpoint for a target, what fine-tuning reaches, and the seconds of both."""
+    found, seconds = scores(model, here.x, here.y)
+    start = time.perf_counter()
+    tuned = fine_tune(model, here.x, here.y, config, seed)
+    seconds["fine-tune"] = time.perf_counter() - start
+    for measure, value in {"source_accuracy": zoo.card(checkpoint)["accuracy"], **found}.items():
+        note(measure, value)
+    note("fine-tune", quality(tuned, here.x_test, here.y_test), "r2" if here.y.is_floating_point() else "accuracy")
+    for measure, value in seconds.items():
+        note(measure, value, "seconds")
+
+
+def by_layer(model, checkpoint, here: Task, config: Config, seed: int, note) -> None:
+    """Note the scores of every layer of a checkpoint for a target, and what a probe reads there."""
     for layer in config.layers:
-        z, z_test = (few_labels.probe_features(model, part, layer) for part in (x, x_test))
-        found = transferability.scores(z, labels)
-        found["transrate_scaled"] = transferability.transrate(z / np.linalg.norm(z, axis=1).mean(), labels)
-        where = {"checkpoint": checkpoint, "layer": layer, "width": z.shape[1]}
-        rows += [_row(measure, value, keys, **where) for measure, value in found.items()]
-        truth = few_labels.linear_probe(z, labels, z_test, y_test.cpu().numpy())
-        rows.append(_row("probe", truth, keys, "accuracy", **where))
-    return rows
-
-
-def _row(method: str, value: float, keys: dict, metric: str = "score", **more) -> dict:
-    unit = {"score": "as defined", "seconds": "s"}.get(metric, "fraction")
-    return {"method": method, **keys, **more, "metric": metric, "value": round(float(value), 6), "unit": unit}
-
-
-def describe(config: Config) -> dict:
-    """Name the data of a run, with the SHA-256 of the first seed's first target, and the files of the checkpoints."""
-    from tlutils.results import sha256
-    x, y, *_ = target(config.targets[0], config, 0)
-    names = config.checkpoints or zoo.names()
-    return {"name": "reserved glyphs, gratings", "n_train": len(x), "n_test": config.n_test,
-            "sha256": sha256(x.cpu().numpy(), y.cpu().numpy()),
-            "checkpoints": {name: zoo.card(name)["sha256"][:16] for name in names}}
+        z, z_test = (probes.probe_features(model, part, layer) for part in (here.x, here.x_test))
+        found = transferability.scores(z, here.labels)
+        found["transrate_scaled"] = transferability.transrate(z / np.linalg.norm(z, axis=1).mean(), here.labels)
+        for measure, value in found.items():
+            note(measure, value, layer=layer, width=z.shape[1])
+        truth = probes.linear_probe(z, here.labels, z_test, here.test_labels, C=0.1)
+        note("probe", truth["accuracy"], "accuracy", layer=layer, width=z.shape[1])
 
 
 def live() -> Config:
     """Return what chapter 12 runs: LIVE, at scale "full" the whole shelf on photographs, with more images and steps."""
-    return FULL_LIVE if env.scale() == "full" else LIVE
+    return env.pick(LIVE, FULL_LIVE)
 
 
 MODELS = Config()
@@ -188,6 +173,7 @@ LIVE = Config(checkpoints=CHEAP, targets=("letters", "angle"))
 FULL_LIVE = Config(targets=("cifar100", "angle"), labels_per_class=400, steps=1500, checkpoints=tuple(zoo.names()))
 PRESETS = {"models": ("Which of 17 pretrained networks should be fine-tuned? Scores against the truth.", MODELS),
            "layers": ("Which layer should a probe read? Scores against the truth.", LAYERS)}
+EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data)
 
 if __name__ == "__main__":
-    record.main("tlutils.experiments.shelf", CHAPTER, PRESETS, run, describe)
+    EXPERIMENT.main()

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 
 from tlutils import data, env, models, results, train, zoo
-from tlutils.data.textures import gratings
 from tlutils.selfsup import rotation_batch
+from tlutils.worlds import reserved, tensors
 
 WIDE = (32, 48, 64, 64, 96, 128)
-BUILD = {"conv8": models.conv8, "tiny_vit": models.tiny_vit}
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,6 @@ RECIPES = {
 }
 
 
-def reserved(group: str) -> list[str]:
-    """Return the 40 letters or 40 symbols that no checkpoint has seen: material for targets.
-
-    Errors: ValueError for another group than "letters" and "symbols".
-    """
-    if group not in ("letters", "symbols"):
-        raise ValueError(f"group must be letters or symbols, got {group!r}")
-    return [str(c) for c in np.random.default_rng(12).permutation(data.glyph_classes(group))[:40]]
-
-
 def characters(recipe: Recipe) -> list[str]:
     """Return the characters that a recipe trains on, none of them reserved."""
     if recipe.source == "digits":
@@ -75,8 +64,13 @@ def characters(recipe: Recipe) -> list[str]:
 def pictures(recipe: Recipe, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return n images and labels of a recipe's source."""
     if recipe.source == "gratings":
-        return gratings(n, seed=seed)
+        return data.gratings(n, seed=seed)
     return data.glyphs(characters(recipe), n, seed=seed, **recipe.glyphs)
+
+
+def rotation_loss(model: nn.Module, batch) -> torch.Tensor:
+    """Return the loss of telling by how many quarter turns each image of a batch was turned."""
+    return train.classify(model, rotation_batch(batch[0]))
 
 
 def make(recipe: Recipe) -> tuple[nn.Sequential, dict]:
@@ -85,20 +79,17 @@ def make(recipe: Recipe) -> tuple[nn.Sequential, dict]:
     Convention: accuracy is that of the float16 weights on 1,500 images that training has not seen.
     """
     images, labels = pictures(recipe, recipe.images, recipe.seed)
-    x, y = data.to_tensor(images, env.device()), torch.from_numpy(labels).to(env.device())
+    x, y = tensors(images, labels)
     turn = recipe.task == "rotation"
     n_classes = 4 if turn else int(labels.max()) + 1
     env.seed_everything(recipe.seed)
-    model = BUILD[recipe.architecture](n_classes, **recipe.options).to(env.device())
+    model = models.BUILDERS[recipe.architecture](n_classes, **recipe.options).to(env.device())
     if recipe.task != "none":
-        optimizer, scheduler = train.adamw(model.parameters(), recipe.lr, recipe.steps)
         size = recipe.batch_size // (2 if turn else 1)  # four turns of half as many images
-        batches = train.batches(x, y, size, recipe.steps, recipe.seed)
-        train.fit(model, (rotation_batch(a) if turn else (a, b) for a, b in batches), train.classify, optimizer,
-                  scheduler=scheduler)
+        train.train(model, x, y, lr=recipe.lr, steps=recipe.steps, batch_size=size, seed=recipe.seed,
+                    loss=rotation_loss if turn else train.classify)
     model.half().float()  # as it will be stored
-    test_images, test_labels = pictures(recipe, 1500, 10_000 + recipe.seed)
-    test = data.to_tensor(test_images, env.device()), torch.from_numpy(test_labels).to(env.device())
+    test = tensors(*pictures(recipe, 1500, 10_000 + recipe.seed))
     score = train.evaluate(model, *(rotation_batch(test[0]) if turn else test))
     shown = "" if recipe.source == "gratings" else "".join(characters(recipe))
     facts = {"architecture": recipe.architecture, "options": recipe.options, "n_classes": n_classes,

@@ -1,4 +1,4 @@
-"""What networks learn from: tasks, two worlds with their source networks and targets, pools without labels."""
+"""What networks learn from: tasks, two worlds with their source networks and targets, pools, real photographs."""
 from tlutils.worlds.pools import Pool, pool
 from tlutils.worlds.sources import (
     CIFAR100,
