@@ -55,7 +55,8 @@ def test_a_damaged_table_of_times_is_noted_and_does_not_stop(content, monkeypatc
 def test_the_table_of_times_is_read_as_utf_8(tmp_path):
     run = {"laptop/mps": {"minutes": 2, "memory_gb": 1, "device": "Prüfstand"}}
     (tmp_path / "chapters.json").write_text(json.dumps({"02": run}, ensure_ascii=False), encoding="utf-8")
-    code = f"import pathlib; from tlutils import start; start.RESULTS = pathlib.Path({str(tmp_path)!r}); start.setup('02')"
+    code = (f"import pathlib; from tlutils import start; start.RESULTS = pathlib.Path({str(tmp_path)!r}); "
+            "start.setup('02')")
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8",
              "TLUTILS_DEVICE": "cpu", "PYTHONPATH": ":".join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tlutils import adapters, models, zoo
+from tlutils import adapters, models, worlds, zoo
 from tlutils.experiments import shelf_training as shelf
 
 
@@ -35,12 +35,12 @@ def test_every_checkpoint_reaches_its_stored_accuracy(name):
 
 
 def test_no_checkpoint_has_seen_a_reserved_character():
-    kept = set(shelf.reserved("letters")) | set(shelf.reserved("symbols"))
+    kept = set(worlds.reserved("letters")) | set(worlds.reserved("symbols"))
     assert len(kept) == 80
     for name in zoo.names():
         assert not kept & set(zoo.card(name)["characters"]), name
     with pytest.raises(ValueError, match="group must be letters or symbols, got 'digits'"):
-        shelf.reserved("digits")
+        worlds.reserved("digits")
 
 
 def test_loading_takes_milliseconds_and_puts_on_a_head():

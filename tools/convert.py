@@ -65,7 +65,8 @@ def converted(record):
     for row in rows:
         results.in_vocabulary(row)
     told = {key: value for key, value in record["data"].items() if key != "sha256"}
-    note = {"rows": "all, in names alone", "why": "schema 2: one vocabulary, and data named part by part; no value changed",
+    note = {"rows": "all, in names alone",
+            "why": "schema 2: one vocabulary, and data named part by part; no value changed",
             "date_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
     return record | {"schema": results.SCHEMA, "data": told | made_by.describe(config, record["seeds"][0]),
                      "rows": rows, "amended": [*record.get("amended", []), note]}

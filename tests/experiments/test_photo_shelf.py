@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from tlutils.experiments import photo_shelf, photographs
+from tlutils.experiments import photo_shelf
+from tlutils.worlds import photographs
 
 TINY = dataclasses.replace(photo_shelf.MODELS, targets=("cifar100",), n_classes=3, labels_per_class=6, side=32, steps=2,
                            batch_size=6, sources=(photo_shelf.MODELS.sources[3], photo_shelf.MODELS.sources[5]))
@@ -14,11 +15,6 @@ TINY = dataclasses.replace(photo_shelf.MODELS, targets=("cifar100",), n_classes=
 def test_another_target_is_refused():
     with pytest.raises(ValueError, match="target must be cifar100 or ants and bees, got 'cats'"):
         photo_shelf.target("cats", TINY, 0)
-
-
-def test_resizing_leaves_the_right_size_alone():
-    x = torch.randn(2, 3, 32, 32)
-    assert photo_shelf.resized(x, 32) is x and photo_shelf.resized(x, 48).shape == (2, 3, 48, 48)
 
 
 def test_features_of_every_depth_are_one_row_an_image():

@@ -76,7 +76,7 @@ class Experiment:
         told = {"question": question, "command": self.command(preset, seeds),
                 "config": results.plain(dataclasses.asdict(config), "config"),
                 "data": results.plain(self.describe(config, seeds[0]), "data"), "code": code}
-        partial = Partial.begin(place, preset, told, seeds, started)
+        partial = Partial.begin(place, preset, told, seeds, started, lambda seed: self.describe(config, seed))
         missing = [seed for seed in seeds if seed not in partial.rows]
         if len(missing) < len(seeds):
             _say(f"{preset}: seeds {', '.join(map(str, partial.rows))} were kept and are not run again")
@@ -188,8 +188,9 @@ class Partial:
     kept: int = 0
 
     @classmethod
-    def begin(cls, place: Path, preset: str, told: dict, seeds: list[int], started: float) -> "Partial":
-        """Return the partial file of a new run, with the seeds that a stopped run of the same kind has left."""
+    def begin(cls, place: Path, preset: str, told: dict, seeds: list[int], started: float,
+              describe: Callable[[int], dict]) -> "Partial":
+        """Return the partial file of a new run, with the seeds that stopped runs of the same kind have left."""
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(started))
         begun = cls(place.with_name(f"{preset}.{moment}-{os.getpid()}.partial"), preset, told, seeds, started)
         mine, absorbed = told | {"device": env.device_name(), "versions": env.versions(),
@@ -200,7 +201,9 @@ class Partial:
                 rows = {seed: [row for row in results.check_rows(left["rows"]) if row["seed"] == seed]
                         for seed in left["seeds"]}
                 wall = float(left["wall_s"])
-                same = _kind(left) == _kind(mine) and not _runs(old)
+                same = not _runs(old) and all(left[key] == mine[key] for key in
+                                              ("config", "device", "versions", "package"))
+                same = same and left["data"] == describe(left["data"]["seed"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # not ours to judge: it stays where it is
             fresh = {seed: rows[seed] for seed in rows if same and seed in seeds and seed not in begun.rows}
@@ -300,11 +303,6 @@ def _length(part) -> int:
     return len(part) if hasattr(part, "__len__") and not isinstance(part, str) else 1
 
 
-def _kind(run: dict) -> tuple:
-    """Return what two runs must share so that the seeds of one may stand in the other's record."""
-    return tuple(run[key] for key in ("config", "device", "versions", "package")) + (run["data"]["parts"],)
-
-
 @functools.cache
 def package_digest() -> str:
     """Return the SHA-256 of the package's code: what a commit cannot say of a changed or installed copy."""
@@ -352,4 +350,5 @@ def _bar(came, name: str, total: int):
     return tqdm(came, desc=name, total=total)
 
 
-_say = functools.partial(print, file=sys.stderr)
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -20,6 +20,10 @@ class Task:
     x_test: Tensor
     y_test: Tensor
 
+    def __iter__(self):
+        """Give x, y, x_test, y_test, for  x, y, x_test, y_test = task."""
+        return iter((self.x, self.y, self.x_test, self.y_test))
+
     @property
     def n_classes(self) -> int:
         """The number of classes."""
