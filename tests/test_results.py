@@ -42,6 +42,9 @@ def test_the_code_version_is_that_of_the_start_of_a_run(tmp_path):
     ([{"method": "a", "seed": 0, "metric": "m", "value": 1.0}], "lacks .'unit'."),
     ([{**ROWS[0], "value": float("nan")}], "finite"),
     ([{**ROWS[0], "value": "0.5"}], "finite"),
+    ([{**ROWS[0], "metric": "precision"}], "metric must be one of accuracy, .*got 'precision'"),
+    ([{**ROWS[0], "unit": "%"}], "unit of accuracy must be fraction, got '%'"),
+    ([{**ROWS[0], "colour": "red"}], "factors must be among target, .*got colour"),
 ])
 def test_save_refuses_incomplete_rows_and_leaves_the_old_file(tmp_path, rows, says):
     path = keep(tmp_path)
@@ -285,3 +288,98 @@ def test_the_published_correlations_follow_from_the_published_candidates():
                 assert measure(case[score], case["accuracy"])[0] == pytest.approx(told[key], abs=1e-3)
                 compared += 1
     assert len(cases) == 19 and compared == 3 * (15 + 19 * 3 + 12 * 2)  # scores of every kind, some for some cases only
+
+
+def test_a_row_is_plain_rounded_and_knows_its_unit():
+    made = results.row("probe", np.int64(3), "accuracy", np.float32(2 / 3), target="symbols", layer=None)
+    assert made == {"method": "probe", "seed": 3, "target": "symbols", "metric": "accuracy", "value": 0.66667,
+                    "unit": "fraction"}
+    assert list(made) == ["method", "seed", "target", "metric", "value", "unit"]
+    assert results.row("probe", 0, "accuracy", 1 / 3, digits=None)["value"] == 1 / 3
+    assert results.row("pair", 0, "loss", 1.0, "nats")["unit"] == "nats"
+
+
+@pytest.mark.parametrize("words, factors, says", [
+    (("probe", 0, "precision", 0.5), {}, "metric must be one of accuracy"),
+    (("probe", 0, "accuracy", 0.5, "%"), {}, "unit of accuracy must be fraction, got '%'"),
+    (("probe", 0, "loss", 0.5), {}, "unit of loss must be one of nats, squared error, got None"),
+    (("probe", 0, "accuracy", float("nan")), {}, "must be finite"),
+    (("probe", 0, "accuracy", "0.5"), {}, "must be a finite number"),
+    (("probe", 0, "accuracy", None), {}, "must be a finite number"),
+    (("probe", 0.5, "accuracy", 0.5), {}, "seed must be a whole number"),
+    ((7, 0, "accuracy", 0.5), {}, "method must be a word"),
+    (("probe", 0, "accuracy", 0.5), {"colour": "red"}, "factors must be among target, .*got colour"),
+    (("probe", 0, "accuracy", 0.5), {"target": object()}, "must be numbers, words")])
+def test_a_row_that_says_nothing_is_refused_where_it_is_made(words, factors, says):
+    with pytest.raises(ValueError, match=says):
+        results.row(*words, **factors)
+
+
+MADE = results.Run.of([results.row(method, seed, metric, base + seed / 100, target=target, labels_per_class=n)
+                       for method, base in (("probe", 0.5), ("scratch", 0.2)) for seed in (1, 0, 2)
+                       for metric in ("accuracy", "train_accuracy") for target in ("near", "far") for n in (5, 20)])
+ONE = {"metric": "accuracy", "target": "near", "labels_per_class": 5}
+
+
+def test_a_run_gives_values_and_gaps_seed_by_seed():
+    assert MADE["seeds"] == [0, 1, 2] and MADE.rows is MADE["rows"]
+    np.testing.assert_allclose(MADE.select(method="probe", **ONE), [0.5, 0.51, 0.52])
+    np.testing.assert_allclose(MADE.gap("probe", "scratch", **ONE), [0.3] * 3)
+    sides = {"method": "probe", "metric": "train_accuracy"}, {"method": "scratch", "metric": "accuracy"}
+    np.testing.assert_allclose(MADE.gap(*sides, target="far", labels_per_class=20), [0.3] * 3)
+    np.testing.assert_allclose(MADE.gap("scratch", "probe", **ONE), [-0.3] * 3)
+
+
+@pytest.mark.parametrize("sides, wanted, says", [
+    (("probe", "nothing"), ONE, "no row has"),
+    (("probe", "scratch"), {"metric": "accuracy", "target": "near"}, "one row a seed must answer"),
+    (("probe", {"method": "scratch", "seed": 0}), ONE, "must have the same seeds")])
+def test_a_gap_of_what_cannot_be_paired_is_refused(sides, wanted, says):
+    with pytest.raises(ValueError, match=says):
+        MADE.gap(*sides, **wanted)
+
+
+def test_a_table_shows_means_and_ranges_and_dots_where_nothing_was_measured():
+    table = MADE.table("method", "target", metric="accuracy", labels_per_class=5)
+    assert table == [{"method": "probe", "near": "51.0 (50.0 to 52.0)", "far": "51.0 (50.0 to 52.0)"},
+                     {"method": "scratch", "near": "21.0 (20.0 to 22.0)", "far": "21.0 (20.0 to 22.0)"}]
+    assert MADE.table(method="probe", **ONE) == [{"method": "probe", "accuracy": "51.0 (50.0 to 52.0)"}]
+    some = results.Run.of([row for row in MADE.rows if (row["method"], row["target"]) != ("scratch", "far")])
+    assert some.table("method", "target", metric="accuracy", labels_per_class=5)[1]["far"] == "..."
+    alone = results.Run.of([results.row("x", 0, "seconds", 12.3456)])
+    assert alone.table() == [{"method": "x", "seconds": "12.3"}]
+
+
+@pytest.mark.parametrize("lines, wanted, says", [
+    ("method", {}, "metric must be named, the rows hold accuracy, train_accuracy"),
+    ("method", {"metric": "accuracy"}, "a cell must have one row a seed, method 'probe' has more"),
+    ("method", {"metric": "nothing"}, "no row has")])
+def test_a_table_that_would_mix_numbers_is_refused(lines, wanted, says):
+    with pytest.raises(ValueError, match=says):
+        MADE.table(lines, **wanted)
+
+
+def test_a_run_says_what_it_is(tmp_path):
+    record = results.load("99_test", "run", folder=keep(tmp_path).parents[1])
+    shown = repr(record)
+    assert all(word in shown for word in ("why?", "python -m x", "seeds: 0, 1, 2; 3 rows", record["device"],
+                                          record["date_utc"][:10])) and len(shown.splitlines()) == 5
+    assert isinstance(record, dict) and json.loads(json.dumps(record)) == record
+
+
+def test_an_empty_table_and_a_cell_of_markup_show_themselves():
+    assert repr(results.Table()) == "(an empty table)" and "<tr></tr>" in results.Table()._repr_html_()
+    shown = results.Table([{"<b>": "<script>"}])._repr_html_()
+    assert "<script>" not in shown and "&lt;script&gt;" in shown and "&lt;b&gt;" in shown
+
+
+def test_the_vocabulary_has_a_unit_for_every_metric_and_no_word_twice():
+    assert all(units for units in results.METRICS.values()) and not set(results.METRICS) & set(results.FACTORS)
+    assert not set(results.ROW_KEYS) & set(results.FACTORS)
+
+
+def test_an_older_record_says_how_it_is_converted(tmp_path):
+    path = keep(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
+    with pytest.raises(ValueError, match="has schema 1.*python tools/convert.py"):
+        results.load("99_test", "run", folder=tmp_path)

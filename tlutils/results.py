@@ -240,7 +240,8 @@ def load(chapter: str, name: str, folder: Path | None = None) -> Run:
         raise FileNotFoundError(f"no recorded run {path}: make it with  make results CH={chapter[:2]}")
     record = _read_json(path)
     if record.get("schema") != SCHEMA:
-        raise ValueError(f"{path} has schema {record.get('schema')!r:.80}, this version of tlutils reads {SCHEMA}")
+        old = f"; bring it up to date with  python tools/convert.py {path}" if record.get("schema") == 1 else ""
+        raise ValueError(f"{path} has schema {record.get('schema')!r:.80}, this version of tlutils reads {SCHEMA}{old}")
     if wrong := [key for key, kind in KEYS.items() if not isinstance(record.get(key), kind)]:
         raise ValueError(f"{path} is damaged (it lacks {', '.join(wrong)}); {MEND}")
     try:
