@@ -43,7 +43,7 @@ ifneq ($(and $(wildcard .venv/ready-*),$(filter-out help clean distclean,$(MAKEC
   endif
 endif
 
-.PHONY: help book test pdf linkcheck test-colab test-oldest test-newest run results new repo report normalise freeze lab serve clean distclean environment
+.PHONY: help book test check bench hooks pdf linkcheck test-colab test-oldest test-newest run results new repo report normalise freeze lab serve clean distclean environment
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -68,13 +68,32 @@ $(READY):
 book: $(READY)  ## build the website from the stored outputs
 	@$(PY) tools/build.py
 
-test: book  ## everything: style, units, chapters, notebooks, browser
+ifneq ($(origin CH),command line)
+test: book  ## everything: style, units, chapters, notebooks, browser  (CH=04: one chapter and its experiments)
 	$(PY) -m ruff check .
 	$(PYTEST) tests --ignore-glob='tests/test_site*.py'
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=900 $(CHAPTERS)
 	$(PYTEST) tests/test_site*.py || $(NO_BROWSER)
 	@$(PY) tools/report.py
+else
+test: $(READY)
+	@$(PY) tools/one_chapter.py "$$CH"
+endif
 
+check: $(READY)  ## style, chapters as text, algorithms: two minutes, before each commit
+	$(PY) -m ruff check .
+	$(PYTEST) --quiet $(ALGORITHMS) tests/test_chapters.py tests/test_layers.py tests/test_shape.py
+
+bench: $(READY)  ## speed, side by side, on a quiet machine: seven minutes  (QUICK=1: only that it runs)
+	OMP_NUM_THREADS=1 $(PY) benchmarks/selfsup.py $(if $(QUICK),--quick)
+	OMP_NUM_THREADS=1 $(PY) benchmarks/transferability.py $(if $(QUICK),--quick)
+
+hooks: $(READY)  ## check each commit: ruff, and notebooks in their byte-stable form
+	@$(INSTALL) pre-commit && $(PY) -m pre_commit install
+
+# what the layers below the experiments hold
+ALGORITHMS = tests/adapters tests/analysis tests/domain tests/selfsup tests/transferability tests/test_arrays.py \
+             tests/test_models.py tests/test_probes.py tests/test_results.py tests/test_surgery.py tests/test_train.py
 # two processes with one thread each: on two cores faster than one process with two threads
 PYTEST   = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 # pytest says 5 where it skipped all: without Chromium, which only CI must have

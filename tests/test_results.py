@@ -131,8 +131,8 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
 def test_numbers_of_numpy_and_torch_are_stored_as_plain_numbers(tmp_path):
     import torch
 
-    row = {"method": np.str_("probe"), "seed": np.int64(3), "metric": "accuracy", "value": np.float32(0.5), "unit": "fraction",
-           "side": np.uint8(7), "target": np.bool_(True)}
+    row = {"method": np.str_("probe"), "seed": np.int64(3), "metric": "accuracy", "value": np.float32(0.5),
+           "unit": "fraction", "side": np.uint8(7), "target": np.bool_(True)}
     path = results.save("99_test", "run", [row, row | {"value": torch.tensor(2)}], question="?", command="c",
                         config={"lr": np.float16(0.25), "sizes": (np.int32(1), 2), 5: np.arange(2)}, seeds=np.arange(3),
                         data={"sizes": {np.int64(1): torch.ones(1)}}, started=time.time(), folder=tmp_path)

@@ -1,4 +1,4 @@
-"""The house keeps its shape: no experiment builds on another, no circle, no code written twice, every part has a line."""
+"""The house keeps its shape: no experiment builds on another, no circle, no code twice, a line for every part."""
 import ast
 import collections
 from pathlib import Path

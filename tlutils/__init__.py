@@ -1,7 +1,26 @@
-"""tlutils: the helper package of the book "What Transfers?". See each module for its functions."""
+"""tlutils: the helper package of the book "What Transfers?", layer by layer; each may use what stands above it here.
+
+    env              device, seeds, scale, versions
+    results          rows with one vocabulary, recorded runs with their provenance, published numbers, checked claims
+    surgery          take a network apart: copy, freeze, replace the head, adapt statistics, capture
+    selfsup          learn without labels: rotation, masking, Siamese pairs, NT-Xent, MoCo, CLIP, cloze
+    domain           two domains: gradient reversal, CORAL, MMD, proxy A-distance, reverse validation
+    transferability  scores before any training: TransRate, LogME, H-Score, LEEP, N-LEEP, NCE, LFC, ...
+    data             embedded and real data sets, domain shifts, captions and reviews
+    models           small networks, and torchvision's pretrained ones in named blocks
+    train            one visible loop; predict, evaluate, features
+    adapters         a few new parameters in a frozen network, exact at the start, folded in at the end
+    analysis         what a network consists of: first-layer filters and Gabor functions
+    probes           how good are frozen features: linear probe, nearest neighbours
+    worlds           tasks, source networks and their targets, pools without labels, pairs of domains
+    zoo              seventeen small checkpoints
+    experiments      one file a recorded experiment:  python -m tlutils.experiments --list
+    plotting, explore, quiz    figures from arrays, figures that live on the page, questions
+    start            the first cell of a chapter
+"""
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["setup"]
 
 

@@ -52,7 +52,7 @@ except ModuleNotFoundError as missing:
              "%pip install git+{url}")
 tlutils.setup("{number}", since="{since}")"""
 # The oldest tlutils that the chapters run with. The cell compares versions as text: each part stays below 10.
-SINCE = "0.1.0"
+SINCE = "0.2.0"
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
