@@ -120,8 +120,8 @@ run: $(READY)  ## execute a chapter in place:  make run CH=02  (SCALE=full: the 
 results: $(READY)  ## run the recorded experiments of a chapter again:  make results CH=02
 	$(PY) tools/record.py "$$CH"
 
-new: $(READY)  ## begin a chapter:  make new NAME=gradient_reversal
-	$(PY) tools/new.py "$$NAME"
+new: $(READY)  ## begin a chapter:  make new NAME=gradient_reversal CH=10, or an experiment:  make new EXPERIMENT=noise CH=02
+	@$(if $(EXPERIMENT),$(PY) tools/new_experiment.py "$$EXPERIMENT" "$$CH",$(PY) tools/new.py "$$NAME" $(if $(CH),"$$CH"))
 
 repo: $(READY)  ## move the book to another repository:  make repo URL=https://github.com/owner/name
 	$(PY) tools/repo.py "$$URL"
