@@ -665,10 +665,9 @@ def presets(quick: bool):
 
 
 def _presets(name: str, quick: bool):
-    module = importlib.import_module(f"tlutils.experiments.{name}")
-    run = getattr(module, "any_run", module.run)
-    for preset, (_, config) in module.PRESETS.items():
-        yield f"{name} {preset}", functools.partial(_tried, run, config, quick)
+    whole = importlib.import_module(f"tlutils.experiments.{name}").EXPERIMENT
+    for preset, (_, config) in whole.presets.items():
+        yield f"{name} {preset}", functools.partial(_tried, whole.run, config, quick)
 
 
 def guarded(name: str, make, *arguments) -> list:
