@@ -80,14 +80,12 @@ def run(config: Config, seed: int) -> list[dict]:
             def note(method, value, metric="accuracy", name=name, size=size):
                 rows.append(row(method, seed, metric, value, target=name, labels_per_class=size))
 
-            def read(method, kind="softmax", seen=seen, keep=keep, target=target):
-                z, z_test = seen[method]
-                return probes.linear_probe(z[keep], target.labels[keep], z_test, target.test_labels, C=0.1,
-                                           kind=kind)["accuracy"]
-
-            for method in seen:
-                note(method, read(method))
-            note("svm", read(f"probe {config.probe_layers[-1]}", "svm"))
+            readings = [(method, method, "softmax") for method in seen]
+            readings.append(("svm", f"probe {config.probe_layers[-1]}", "svm"))
+            for method, body, kind in readings:
+                z, z_test = seen[body]
+                note(method, probes.linear_probe(z[keep], target.labels[keep], z_test, target.test_labels, C=0.1,
+                                                 kind=kind)["accuracy"])
             for how in WAYS:
                 model = trained(how, pretrained, x, y, steps=steps, **protocol)
                 note(how, train.evaluate(model, target.x_test, target.y_test))

@@ -128,7 +128,7 @@ def _by_source(parts: dict, config: SourceConfig, seed: int) -> list[dict]:
     """Return the rows: all sources train for the same number of steps, and the last start has none."""
     rows, base = [], config.base
     (size,), (budget,) = base.labels_per_class, base.budgets
-    for kind, source in (*_sources(config).items(), (None, None)):
+    for kind, source in (*_sources(config).items(), ("no source", None)):
         pretrained = worlds.source_network(source, seed, images=parts[kind])[0] if source else None
         how = "fine-tune" if source else "scratch"
         factors = {"source_classes": source.n_source_classes if source else 0,
