@@ -179,3 +179,71 @@ def test_capture_removes_its_hooks_after_an_error(net):
 
 def test_count_parameters_of_one_convolution():
     assert surgery.count_parameters(nn.Conv2d(3, 8, 3)) == 8 * (3 * 9 + 1)
+
+
+@pytest.fixture
+def batch():
+    return torch.randn(30, 1, 24, 24, generator=torch.Generator().manual_seed(1)) + 0.7
+
+
+def test_a_new_head_is_fixed_by_the_seed_and_the_network_stays(net):
+    before = copy.deepcopy(net.state_dict())
+    first, again, other = (surgery.new_head(net, 3, seed) for seed in (0, 0, 1))
+    assert all(same(first, again)) and not torch.equal(first.head.weight, other.head.weight)
+    assert first.head.out_features == 3 and all(same(first[:-1], net[:-1]))
+    assert all(torch.equal(old, new) for old, new in zip(before.values(), net.state_dict().values(), strict=True))
+    assert first.conv1[0].weight is not net.conv1[0].weight
+
+
+def test_with_head_puts_one_head_on_another_body(net, batch):
+    other = models.conv8(4).eval()
+    joined = surgery.with_head(net, other)
+    torch.testing.assert_close(joined(batch), other.head(net[:-1].eval()(batch)))
+    assert list(surgery.layers(joined)) == list(surgery.layers(net)) and not joined.training
+    deep, short = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)), nn.Sequential(*(
+        nn.Linear(2, 2) for _ in range(2)))
+    assert list(surgery.with_head(deep, short)) == [*deep[:-1], short[-1]]        # both call a block "1"
+
+
+def test_adapted_statistics_are_those_of_the_images(net, batch):
+    first = net.conv1[0](batch)
+    norm = surgery.adapt_statistics(net, batch).conv1[1]
+    torch.testing.assert_close(norm.running_mean, first.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, first.var((0, 2, 3)))
+    assert norm.momentum == 0.1 and not norm.training
+
+
+def test_adaptation_undoes_a_change_of_contrast(batch):
+    torch.manual_seed(0)
+    once, twice = models.conv8(5), models.conv8(5)
+    twice.load_state_dict(once.state_dict())
+    a = surgery.adapt_statistics(once, batch)(batch)
+    b = surgery.adapt_statistics(twice, 3 * batch)(3 * batch)
+    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_adaptation_that_fails_leaves_momentum_and_mode_as_they_should_be(net):
+    with pytest.raises(RuntimeError):
+        surgery.adapt_statistics(net, torch.zeros(4, 3, 24, 24))                  # three channels, the network has one
+    assert net.conv1[1].momentum == 0.1 and not net.training
+
+
+def test_drift_counts_standard_deviations(net):
+    moved = copy.deepcopy(net)
+    assert surgery.drift(net, moved) == 0
+    for module in moved.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean -= 2.5
+    assert surgery.drift(net, moved) == pytest.approx(2.5, rel=1e-4)              # untrained: the variances are 1
+
+
+def test_statistics_bad_input(net, batch):
+    with pytest.raises(ValueError, match="at least two images .* got 1"):
+        surgery.adapt_statistics(net, batch[:1])
+    with pytest.raises(ValueError, match="must not be frozen .* 6 of 6"):
+        surgery.adapt_statistics(surgery.freeze(copy.deepcopy(net)), batch)
+    for bare in (models.conv8(2, batchnorm=False), nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), net)):
+        with pytest.raises(ValueError, match="no BatchNorm2d"):
+            surgery.drift(bare[:1], bare[:1])
+    with pytest.raises(ValueError, match=r"same norms, got \[16, .*\] and \[4, "):
+        surgery.drift(net, models.conv8(5, widths=(4,) * 6))

@@ -1,12 +1,14 @@
 """Train: the loop learns, repeats itself to the bit, respects what is frozen, and stops at a bad loss."""
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from tlutils import models, surgery, train
+from tlutils import data, models, surgery, train
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -255,3 +257,148 @@ def test_the_number_of_steps_may_be_numpys(kind):
     assert schedule.get_last_lr() == train.adamw(small().parameters(), 1e-3, 7)[1].get_last_lr()
     with pytest.raises(ValueError, match=r"n must be in 0\.\..*got 1\.0"):
         train.features(small(), blobs(4)[0], 1.0)
+
+
+def test_train_is_the_loop_of_the_book_and_takes_what_changes_a_batch():
+    def noisy(batch, generator):
+        return batch + torch.randn(batch.shape, generator=generator)
+
+    x, y = blobs()
+    for transform in (None, noisy):
+        ours, theirs = small(), small()
+        losses = train.train(ours, x, y, lr=1e-2, steps=20, batch_size=32, seed=3, transform=transform)
+        optimizer, schedule = train.adamw(theirs.parameters(), 1e-2, 20)
+        assert losses == train.fit(theirs, train.batches(x, y, 32, 20, 3, transform), train.classify, optimizer,
+                                   scheduler=schedule)
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_train_leaves_alone_what_needs_no_gradient_or_is_not_named():
+    x, y = blobs()
+    frozen, named, before = small(), small(), small()
+    frozen[0].requires_grad_(False)
+    train.train(frozen, x, y, lr=1e-2, steps=5, batch_size=32, seed=0)
+    train.train(named, x, y, lr=1e-2, steps=5, batch_size=32, seed=0, parameters=named[1].parameters())
+    for model in (frozen, named):
+        assert torch.equal(model[0][0].weight, before[0][0].weight)
+        assert not torch.equal(model[1].weight, before[1].weight)
+
+
+# ---- warm-up, stable, decay
+
+
+def weights(model):
+    return torch.cat([value.flatten().float() for value in model.state_dict().values()])
+
+
+def shaken(batch, generator):
+    return data.augment(batch, generator, shift=2, rotate=0.2, scale=0.15, brightness=0.2, contrast=0.2)
+
+
+@pytest.mark.parametrize("transform", [None, shaken])
+def test_an_end_is_the_run_that_was_planned_for_its_budget_alone(transform):
+    images, labels = data.smears(12, seed=3000)
+    x, y = data.to_tensor(images), torch.as_tensor(labels)
+    nets = [models.conv8(6, widths=(4,) * 6) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    ends = train.decayed_branches(nets[0], x, y, budgets=(30, 60), lr=3e-3, batch_size=8, seed=0, transform=transform)
+    optimizer = torch.optim.AdamW(nets[1].parameters(), weight_decay=0.01)
+    for t, (xb, yb) in enumerate(train.batches(x, y, 8, 60, 0, transform)):
+        optimizer.param_groups[0]["lr"] = 3e-3 * train.warm_up_stable_decay(t, 60)
+        optimizer.zero_grad()
+        F.cross_entropy(nets[1].train()(xb), yb).backward()
+        optimizer.step()
+    torch.testing.assert_close(weights(ends[60]), weights(nets[1]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(weights(ends[30]), weights(ends[60]))
+
+
+def test_the_rate_rises_once_and_falls_once():
+    rates = [train.warm_up_stable_decay(t, 200) for t in range(200)]
+    assert max(rates) == 1 and rates[0] == 0.05 and rates[-1] == pytest.approx(0.025)
+    turns = np.sign([b - a for a, b in pairwise(rates)])
+    assert [sign for sign, after in pairwise([*turns, 2]) if sign != after] == [1, 0, -1]
+
+
+def test_budgets_that_cannot_be_branched_off():
+    for budgets in ((), (10, 5), (2, 10)):
+        with pytest.raises(ValueError, match="budgets must be rising"):
+            train.decayed_branches(models.conv8(2), torch.zeros(2, 1, 24, 24), torch.tensor([0, 1]), budgets=budgets,
+                                   lr=1e-3, batch_size=2, seed=0)
+
+
+# ---- a head on a body that stays
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return models.conv8(5).eval()
+
+
+@pytest.fixture
+def pictures():
+    return torch.randn(30, 1, 24, 24, generator=torch.Generator().manual_seed(1)) + 0.7, torch.arange(30) % 3
+
+
+def head_trained(net, pictures, way, **changes):
+    arguments = {"steps": 5, "batch_size": 8, "lr": 1e-2, "seed": 0} | changes
+    return train.train_head(surgery.new_head(net, 3, seed=0), *pictures, way=way, **arguments)
+
+
+def changed(before, after):
+    """Return the names of the tensors in the two bodies that differ."""
+    pairs = zip(before[:-1].state_dict().items(), after[:-1].state_dict().values(), strict=True)
+    return {name for (name, old), new in pairs if not torch.equal(old, new)}
+
+
+def test_a_frozen_body_does_not_change_by_one_bit(net, pictures):
+    assert changed(net, head_trained(net, pictures, "frozen")) == set()
+
+
+def test_the_tutorial_moves_the_statistics_and_nothing_else(net, pictures):
+    names = changed(net, head_trained(net, pictures, "tutorial"))
+    assert {name.rsplit(".", 1)[1] for name in names} == {"running_mean", "running_var", "num_batches_tracked"}
+    assert len(names) == 3 * 6
+
+
+def test_the_adapted_body_has_the_statistics_of_the_pictures(net, pictures):
+    model = head_trained(net, pictures, "adapted")
+    wanted = surgery.adapt_statistics(copy.deepcopy(net), pictures[0])
+    assert changed(wanted, model) == set() and len(changed(net, model)) == 3 * 6
+
+
+@pytest.mark.parametrize("way", train.WAYS)
+def test_the_head_is_trained_in_every_way_and_the_source_network_left_alone(net, pictures, way):
+    before = copy.deepcopy(net.state_dict())
+    model = head_trained(net, pictures, way)
+    assert not torch.equal(model.head.weight, surgery.new_head(net, 3, seed=0).head.weight)
+    assert all(torch.equal(old, new) for old, new in zip(before.values(), net.state_dict().values(), strict=True))
+    assert not any(module.training for module in model.modules())
+
+
+def test_frozen_agrees_with_training_the_head_image_by_image_in_eval_mode(net, pictures):
+    model = head_trained(net, pictures, "frozen")
+    naive = surgery.new_head(net, 3, seed=0).eval()
+    optimizer, scheduler = train.adamw(naive.head.parameters(), 1e-2, 5)
+    for x, y in train.batches(*pictures, 8, 5, 0):
+        loss = train.classify(naive, (x, y))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+    torch.testing.assert_close(model.head.weight, naive.head.weight)
+
+
+def test_a_way_that_is_none(net, pictures):
+    with pytest.raises(ValueError, match="way must be one of .* got 'half'"):
+        head_trained(net, pictures, "half")
+
+
+def test_feature_change_is_relative_and_ignores_the_head(net, pictures):
+    doubled = copy.deepcopy(net)
+    with torch.no_grad():
+        doubled.fc7[1].weight *= 2
+        doubled.fc7[1].bias *= 2
+        doubled.head.weight.zero_()
+    assert train.feature_change(net, net, pictures[0]) == 0
+    assert train.feature_change(net, doubled, pictures[0]) == pytest.approx(1)

@@ -1,9 +1,10 @@
-"""Take a network apart: look at its blocks, copy them, freeze them, give it a new head.
+"""Take a network apart: look at its blocks, copy them, freeze them, give it a new head, see how its norms have drifted.
 
 Every network of this book is an `nn.Sequential` of named blocks, and its last block is the head. Where one is handed in
 inside `torch.compile`, `nn.DataParallel` and the like, the functions work on the network inside.
 """
 import contextlib
+import copy
 import functools
 import sys
 from collections import Counter, OrderedDict
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from tlutils import env
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -144,6 +147,66 @@ def replace_head(model: nn.Sequential, n_classes: int) -> nn.Sequential:
     return model
 
 
+def new_head(model: nn.Sequential, n_classes: int, seed: int) -> nn.Sequential:
+    """Return a copy of a network with a new head whose initial values are fixed by seed; model stays as it is.
+
+    Convention: the body is that of model, in the mode that model is in; the head is that of `replace_head`.
+    Errors: ValueError as for `replace_head` and `env.seed_everything`.
+    """
+    env.seed_everything(seed)
+    return replace_head(copy.deepcopy(model), n_classes)
+
+
+def with_head(body: nn.Sequential, head: nn.Sequential) -> nn.Sequential:
+    """Return the body of one network under the head of another, in eval mode; no weight is copied.
+
+    Convention: blocks keep the names that they have in body. A later change of either network is seen here too.
+    Errors: ValueError if either is no `nn.Sequential` of at least two blocks.
+    """
+    return nn.Sequential(OrderedDict(layers(body) | {list(layers(body))[-1]: list(layers(head).values())[-1]})).eval()
+
+
+def adapt_statistics(model: nn.Sequential, x: Tensor) -> nn.Sequential:
+    """Replace the BatchNorm statistics of model by those of the images x (no labels needed). Return model.
+
+    Equation: mean and variance of each channel over x, layer by layer: adaptive BatchNorm (Li et al. 2016).
+    Convention: one pass with all of x as a single batch; weights do not change; the model is left in eval mode.
+    Errors: ValueError if x has fewer than two images, or model has no BatchNorm whose statistics can move.
+    """
+    if len(x) < 2:
+        raise ValueError(f"x must hold at least two images to have a variance, got {len(x)}")
+    norms = _norms(model)
+    momenta = [norm.momentum for norm in norms]
+    try:
+        model.train()
+        if frozen := sum(not norm.training for norm in norms):
+            raise ValueError(f"model must not be frozen for its statistics to move, {frozen} of {len(norms)} norms are")
+        for norm in norms:
+            norm.momentum = 1.0                                   # running value = value of this batch
+        with torch.no_grad():
+            model(x)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        model.eval()
+    return model
+
+
+def drift(before: nn.Sequential, after: nn.Sequential) -> float:
+    """Return how far the running means of BatchNorm moved: mean over channels of |change| in old deviations.
+
+    Equation: mean of |mu_after - mu_before| / sqrt(var_before + eps).
+    Errors: ValueError if a network has no BatchNorm with statistics, or the two differ in their norms.
+    """
+    old, new = _norms(before), _norms(after)
+    if [norm.num_features for norm in old] != [norm.num_features for norm in new]:
+        raise ValueError(f"before and after must have the same norms, got {[norm.num_features for norm in old]} and "
+                         f"{[norm.num_features for norm in new]} channels")
+    moved = [(b.running_mean - a.running_mean).abs() / (a.running_var + a.eps).sqrt()
+             for a, b in zip(old, new, strict=True)]
+    return torch.cat(moved).mean().item()
+
+
 def reinitialise(model: nn.Sequential, names: str | Sequence[str]) -> nn.Sequential:
     """Give the named blocks fresh initial values, each module by its own `reset_parameters`. Return model.
 
@@ -251,6 +314,15 @@ def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
     (99210, 650)
     """
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable_only)
+
+
+def _norms(model: nn.Module) -> list[nn.Module]:
+    """Return the layers of model that keep running statistics."""
+    found = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+             and module.running_mean is not None]
+    if not found:
+        raise ValueError("model has no BatchNorm2d or other BatchNorm with running statistics to look at")
+    return found
 
 
 def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:  # saved models refer to it by this name

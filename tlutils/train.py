@@ -186,6 +186,33 @@ def decayed_branches(model: nn.Module, x: Tensor, y: Tensor, *, budgets: Sequenc
     return ends
 
 
+WAYS = ("frozen", "tutorial", "adapted")  # to train a head on a body that stays
+
+
+def train_head(model: nn.Sequential, x: Tensor, y: Tensor, *, way: str, lr: float, steps: int, batch_size: int,
+               seed: int) -> nn.Sequential:
+    """Train the head of model on (x, y) with the body frozen in one of three ways; return model in eval mode.
+
+    Shapes: x (n, ...), y (n,), as for `batches`.
+    Convention: "frozen" freezes weights and statistics, so the features are computed once; "tutorial" takes the
+        gradient from the body's weights and calls model.train(), so that every batch is normalised by its own
+        statistics and moves the running ones; "adapted" sets the statistics to those of x, then freezes both.
+        The batches are the same in all three.
+    Errors: ValueError for another way; as for `surgery.adapt_statistics`, and for `train`.
+    """
+    if way not in WAYS:
+        raise ValueError(f"way must be one of {WAYS}, got {way!r}")
+    head = surgery.part(model, -1)
+    if way == "tutorial":
+        surgery.part(model, stop=-1).requires_grad_(False)
+        learner, inputs = model, x
+    else:
+        surgery.freeze(surgery.adapt_statistics(model, x) if way == "adapted" else model)
+        learner, inputs = head, features(model, x)
+    train(learner, inputs, y, lr=lr, steps=steps, batch_size=batch_size, seed=seed, parameters=head.parameters())
+    return model.eval()
+
+
 @torch.no_grad()
 def predict(model: nn.Module, x: Tensor, batch_size: int = 1000) -> Tensor:
     """Return model(x) in eval mode, batch by batch, without a graph; the mode of model is left as it was.
@@ -235,6 +262,16 @@ def features(model: nn.Sequential, x: Tensor, n: int | None = None, batch_size: 
     if n not in range(n_blocks + 1) or isinstance(n, float):
         raise ValueError(f"n must be in 0..{n_blocks}, got {n!r}")
     return predict(surgery.part(model, stop=n), x, batch_size)
+
+
+def feature_change(before: nn.Sequential, after: nn.Sequential, x: Tensor) -> float:
+    """Return the relative change of the features of x: |h_after(x) - h_before(x)| / |h_before(x)|.
+
+    Convention: h is all but the head; the norm is that of the whole matrix (n, d).
+    Errors: ValueError as for `features`.
+    """
+    old, new = features(before, x), features(after, x)
+    return ((new - old).norm() / old.norm()).item()
 
 
 def _check_lengths(x: Tensor, y: Tensor) -> None:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from tlutils import adapters, surgery, train
-from tlutils.experiments import few_labels, few_parameters
+from tlutils import adapters, env, surgery, train, worlds
+from tlutils.experiments import few_parameters
 
-TINY = few_labels.Config(n_source_classes=4, n_source=80, source_steps=4, n_test=40, batch_size=16)
+TINY = worlds.Source(n_source_classes=4, n_source=80, source_steps=4, n_test=40, batch_size=16)
 SMALL = {"labels_per_class": 2, "steps": 4, "head_steps": 6, "batch_size": 16, "world": TINY}
 CNN = few_parameters.Config(targets=("symbols",), methods=("head", "series", "series 2"), **SMALL)
 VIT = dataclasses.replace(few_parameters.VIT, targets=("digits",), methods=("bottleneck 2", "LoRA 1"), **SMALL)
@@ -23,7 +23,8 @@ def sources():
 
 @pytest.fixture(scope="module")
 def digits(sources):
-    return few_parameters.target("digits", CNN, 0, sources["conv8"][1])
+    task = few_parameters.target("digits", CNN, 0, sources["conv8"][1])
+    return task.x, task.y, task.x_test, task.y_test
 
 
 def config_of(architecture):
@@ -36,13 +37,13 @@ def test_only_what_is_trained_changes_and_a_file_brings_the_task_back(sources, d
     before = {name: value.clone() for name, value in net.state_dict().items()}
     model = few_parameters.trained(method, net, x, y, config, seed=0)
     start = few_parameters.prepared(method, net, x, 10, config, seed=0)
-    state, was = few_parameters.task_state(model), start.state_dict()
+    state, was = adapters.task_state(model), start.state_dict()
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, was[name])}
     assert moved and moved <= set(state)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     start.load_state_dict(state, strict=False)
     assert torch.equal(train.predict(start, x_test), train.predict(model, x_test))
-    assert few_parameters.stored_bytes(model) > 4 * adapters.trainable_parameters(model)["total"]
+    assert adapters.stored_bytes(model) > 4 * adapters.trainable_parameters(model)["total"]
 
 
 @pytest.mark.parametrize("architecture, method", [(a, m) for a, m in ALL if m != "scratch"])
@@ -81,7 +82,7 @@ def test_norms_trains_head_and_norms_alone(sources, digits):
 
 def test_scratch_owes_nothing_to_the_source(sources, digits):
     net = sources["tiny_vit"][0]
-    other = few_parameters._fresh(VIT, 4, digits[0])
+    other = few_parameters.build(VIT)(4, 1, 24)
     a, b = (few_parameters.prepared("scratch", body, digits[0], 10, VIT, 0) for body in (net, other))
     assert all(torch.equal(p, q) for p, q in zip(a[:-1].parameters(), b[:-1].parameters(), strict=True))
 
@@ -91,8 +92,8 @@ def test_test_labels_do_not_reach_training(monkeypatch):
     real = few_parameters.target
 
     def poisoned(*args):
-        x, y, x_test, y_test = real(*args)
-        return x, y, x_test, (y_test + 1) % 10
+        task = real(*args)
+        return dataclasses.replace(task, y_test=(task.y_test + 1) % 10)
 
     monkeypatch.setattr(few_parameters, "target", poisoned)
     other = few_parameters.run(CNN, seed=0)
@@ -122,7 +123,7 @@ def test_a_method_that_is_none(sources, digits, architecture, method):
 def test_the_shelf_has_a_network_for_each_architecture(digits):
     for config in (CNN, VIT):
         net, unseen = few_parameters.ready_made(config)
-        x = few_parameters.target("similar", config, 0, unseen)[0]
+        x = few_parameters.target("similar", config, 0, unseen).x
         assert net(x).shape == (20, 60) and not net.training
 
 
@@ -133,9 +134,10 @@ def test_an_unknown_architecture():
 
 def test_the_full_scale_takes_photographs(monkeypatch):
     monkeypatch.setenv("TLUTILS_SCALE", "full")
-    for config in (few_parameters.CNN, few_parameters.VIT):
-        full = few_parameters.at_scale(config)
+    both = (few_parameters.CNN, few_parameters.CNN_FULL), (few_parameters.VIT, few_parameters.VIT_FULL)
+    for config, larger in both:
+        full = env.pick(config, larger)
         assert full.world.world == "photographs" and full.methods == config.methods
-        net = few_parameters._fresh(full, 10, torch.zeros(1, 3, 32, 32)).eval()
+        net = few_parameters.build(full)(10, 3, 32).eval()
         assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
         assert isinstance(few_parameters.prepared("norms", net, torch.zeros(1, 3, 32, 32), 10, full, 0), nn.Sequential)

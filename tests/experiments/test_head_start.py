@@ -1,23 +1,20 @@
-"""Pretrained and scratch on one clock: each end is a run of its own, the two starts share all but the body."""
+"""Pretrained and scratch on one clock: the two starts share all but the body."""
 import dataclasses
-from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
-from tlutils import models, results, train
-from tlutils.experiments import few_labels, head_start
+from tlutils import env, models, results, train, worlds
+from tlutils.experiments import head_start
 
 TINY = head_start.Config(
-    letters=few_labels.Config(n_source_classes=4, n_source=80, source_steps=4, n_test=30, widths=(4,) * 6),
+    letters=worlds.Source(n_source_classes=4, n_source=80, source_steps=4, n_test=30, widths=(4,) * 6),
     labels_per_class=(2,), budgets=(5, 10), longest=(10,), batch_size=8)
 
 
 @pytest.fixture(scope="module")
 def source():
-    return few_labels.source(TINY.letters, seed=0)
+    return worlds.source_network(TINY.letters, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +24,6 @@ def smears(source):
 
 def weights(model, blocks=slice(None)):
     return torch.cat([value.flatten().float() for value in model[blocks].state_dict().values()])
-
-
-@pytest.mark.parametrize("transform", [None, head_start.changed])
-def test_an_end_is_the_run_that_was_planned_for_its_budget_alone(smears, transform):
-    x, y, *_ = smears
-    nets = [models.conv8(6, widths=(4,) * 6) for _ in range(2)]
-    nets[1].load_state_dict(nets[0].state_dict())
-    ends = head_start.trunk_and_ends(nets[0], x, y, (30, 60), 3e-3, 8, 0, transform)
-    optimizer = torch.optim.AdamW(nets[1].parameters(), weight_decay=0.01)
-    for t, (xb, yb) in enumerate(train.batches(x, y, 8, 60, 0, transform)):
-        optimizer.param_groups[0]["lr"] = 3e-3 * head_start.plan(t, 60)
-        optimizer.zero_grad()
-        F.cross_entropy(nets[1].train()(xb), yb).backward()
-        optimizer.step()
-    torch.testing.assert_close(weights(ends[60]), weights(nets[1]), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(weights(ends[30]), weights(ends[60]))
-
-
-def test_the_plan_rises_once_and_falls_once():
-    rates = [head_start.plan(t, 200) for t in range(200)]
-    assert max(rates) == 1 and rates[0] == 0.05 and rates[-1] == pytest.approx(0.025)
-    turns = np.sign([b - a for a, b in pairwise(rates)])
-    assert [sign for sign, after in pairwise([*turns, 2]) if sign != after] == [1, 0, -1]
 
 
 def test_the_two_starts_share_the_head_and_scratch_owes_nothing_to_the_source(source):
@@ -62,22 +36,21 @@ def test_the_two_starts_share_the_head_and_scratch_owes_nothing_to_the_source(so
 
 @pytest.mark.parametrize("name, k", [("letters", 10), ("symbols", 10), ("smears", 6)])
 def test_targets_are_balanced_and_fit_the_network(source, name, k):
-    x, y, x_test, _ = head_start.target(name, TINY, 0, source[1])
-    assert x.shape[1:] == x_test.shape[1:] == (1, 24, 24)
-    assert torch.bincount(y).tolist() == [2] * k
+    task = head_start.target(name, TINY, 0, source[1])
+    assert task.x.shape[1:] == task.x_test.shape[1:] == (1, 24, 24)
+    assert torch.bincount(task.y).tolist() == [2] * k
 
 
 @pytest.mark.parametrize("name", ["letters", "symbols", "smears"])
 def test_runs_with_one_pool_train_on_the_same_images(source, name):
     many = dataclasses.replace(TINY, labels_per_class=(2, 6), longest=(10, 10))
     few = dataclasses.replace(TINY, pool=6)
-    (x, y, *_), (again, labels, *_) = (head_start.target(name, config, 0, source[1]) for config in (many, few))
-    assert torch.equal(x, again) and torch.equal(y, labels)
+    one, other = (head_start.target(name, config, 0, source[1]) for config in (many, few))
+    assert torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
 
 
 def test_changed_images_differ_at_every_step(smears):
-    x, y, *_ = smears
-    first, second = (batch for batch, _ in train.batches(x, y, 12, 2, 0, head_start.changed))
+    first, second = (batch for batch, _ in train.batches(smears.x, smears.y, 12, 2, 0, head_start.changed))
     assert first.shape == (12, 1, 24, 24) and not torch.equal(first.sort(0).values, second.sort(0).values)
 
 
@@ -88,9 +61,9 @@ def test_a_run_with_augment_trains_on_changed_images(source, smears):
 
 
 def test_test_labels_do_not_reach_training(source, smears):
-    x, y, x_test, y_test = smears
-    scores = [head_start.accuracies("fine-tune", source[0], (x, y, x_test, labels), 2, [10], 3e-3, TINY, 0)[10]
-              for labels in (y_test, 5 - y_test)]
+    poisoned = dataclasses.replace(smears, y_test=5 - smears.y_test)
+    scores = [head_start.accuracies("fine-tune", source[0], task, 2, [10], 3e-3, TINY, 0)[10]
+              for task in (smears, poisoned)]
     assert scores[0][1] == scores[1][1]                     # training accuracy
 
 
@@ -121,17 +94,25 @@ def test_the_rates_of_the_recorded_runs_are_those_that_the_trial_chose(name, con
 
 def test_sources_share_their_targets():
     base = dataclasses.replace(TINY, targets=("letters",), budgets=(5,), longest=(5,))
-    rows = head_start.run_sources(head_start.SourceConfig(base, sources=((2, 40), (4, 40), (4, 80))), seed=0)
+    config = head_start.SourceConfig(base, sources=((2, 40), (4, 40), (4, 80)))
+    rows = head_start.run(config, seed=0)
     trained = [(how, *source) for source in ((2, 40), (4, 40), (4, 80)) for how in ("fine-tune", "probe")]
-    assert [(row["method"], row["classes"], row["images"]) for row in rows] == [*trained, ("scratch", 0, 0)]
+    found = [(row["method"], row["source_classes"], row["source_images"]) for row in rows]
+    assert found == [*trained, ("scratch", 0, 0)]
+    parts = head_start.data(config, seed=0)
+    assert list(parts) == ["source of 2 classes, 40 images", "source of 4 classes, 40 images",
+                           "source of 4 classes, 80 images", "letters"]
 
 
 def test_the_larger_scale_is_longer_and_photographic(monkeypatch):
-    assert head_start.at_scale(TINY) is TINY
+    assert env.pick(head_start.LIVE, head_start.FULL) is head_start.LIVE
     monkeypatch.setenv("TLUTILS_SCALE", "full")
-    config = head_start.at_scale(TINY)
-    assert config.letters.world == "photographs" and config.budgets == (40, 80) and config.longest == (80,)
-    assert head_start.target("smears", config, 0, None)[0].shape[1:] == (3, 32, 32)
+    config, live = env.pick(head_start.LIVE, head_start.FULL), head_start.LIVE
+    assert config.letters.world == "photographs" and config.targets == live.targets and config.chosen == live.chosen
+    assert config.budgets == tuple(8 * budget for budget in live.budgets)
+    assert config.longest == tuple(8 * budget for budget in live.longest)
+    few = dataclasses.replace(config, labels_per_class=(2,), letters=dataclasses.replace(config.letters, n_test=30))
+    assert head_start.target("smears", few, 0, None).x.shape[1:] == (3, 32, 32)
 
 
 def test_guards(source):
@@ -139,6 +120,3 @@ def test_guards(source):
         head_start.target("faces", TINY, 0, source[1])
     with pytest.raises(ValueError, match="how must be .* got 'gently'"):
         head_start.start("gently", source[0], 6, TINY, 0)
-    for budgets in ((), (10, 5), (2, 10)):
-        with pytest.raises(ValueError, match="budgets must be rising"):
-            head_start.trunk_and_ends(source[0], torch.zeros(2, 1, 24, 24), torch.tensor([0, 1]), budgets, 1e-3, 2, 0)

@@ -117,6 +117,27 @@ def insert(model: nn.Sequential, kind: str, *, bottleneck: int = 8, rank: int = 
     return adapted
 
 
+def low_rank(model: nn.Sequential, rank: int) -> nn.Sequential:
+    """Give every series and parallel adapter of model, in place, an alpha of this rank: alpha = B A. Return model.
+
+    Convention: an adapter with fewer channels has their number as its rank. The factors carry no further scale; B is
+        zero, so the network computes what it did if its adapters have not been trained.
+    Errors: ValueError if rank < 1, or model has no series or parallel adapter whose alpha is a plain parameter.
+    """
+    if rank < 1:
+        raise ValueError(f"rank must be >= 1, got {rank}")
+    found = [module for module in model.modules() if isinstance(module, SeriesAdapter | ParallelAdapter)
+             and not parametrize.is_parametrized(module)]
+    if not found:
+        raise ValueError("model must have series or parallel adapters that are not of low rank already, it has none")
+    for module in found:
+        fitting = min(rank, *module.alpha.shape)
+        module.alpha.requires_grad_(False)
+        change = LowRank(*module.alpha.shape, fitting, scale=float(fitting)).to(module.alpha)
+        parametrize.register_parametrization(module, "alpha", change)
+    return model
+
+
 def merge(model: nn.Sequential) -> nn.Sequential:
     """Return a copy of an adapted model with series, parallel and LoRA adapters folded into the original weights.
 

@@ -1,20 +1,18 @@
 """Is pretraining more than a head start? Pretrained against scratch by data, distance, source and training time."""
-import copy
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tlutils import data, env, models, surgery, train
-from tlutils.data.smears import CLASSES, smears
-from tlutils.experiments import few_labels, record
+from tlutils import data as datasets
+from tlutils import env, probes, surgery, train, worlds
+from tlutils.experiments.experiment import Experiment
+from tlutils.results import row
 
 CHAPTER = "05_supervised_pretraining"
-WARM_UP, COOL_DOWN = 20, 0.2  # steps; share of a budget
 STARTS = ("scratch", "fine-tune")
 
 
@@ -22,7 +20,7 @@ STARTS = ("scratch", "fine-tune")
 class Config:
     """One source network, and targets at several distances, with more and fewer labels, for more and fewer steps."""
 
-    letters: few_labels.Config = dataclasses.replace(few_labels.LAPTOP, widths=(12, 16, 24, 24, 32, 32), n_test=2500)
+    letters: worlds.Source = worlds.Source(widths=(12, 16, 24, 24, 32, 32), n_test=2500)
     targets: tuple[str, ...] = ("letters", "symbols", "smears")       # from near to far
     labels_per_class: tuple[int, ...] = (10, 100, 1000)
     budgets: tuple[int, ...] = (50, 100, 200, 400, 800, 1600)         # training steps on the target
@@ -43,24 +41,30 @@ class SourceConfig:
     sources: tuple[tuple[int, int], ...] = ((5, 6000), (15, 6000), (60, 600), (60, 1800), (60, 6000), (120, 6000))
 
 
-def target(name: str, config: Config, seed: int, unseen: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return (x, y, x_test, y_test): "letters" the source has not seen, "symbols", or "smears" of cells.
+def target(name: str, config: Config, seed: int, unseen: Sequence[str]) -> worlds.Task:
+    """Return "letters" that the source has not seen, "symbols", or "smears" of cells, with all their labels.
 
     Errors: ValueError for another name.
     """
-    largest = max(config.pool or 0, *config.labels_per_class)
-    world = dataclasses.replace(config.letters, labels_per_class=(largest,))
-    if name == "smears":
-        photographs = world.world == "photographs"
-        side, n = 32 if photographs else 24, largest * len(CLASSES)
-        sets = [few_labels.tensors(*smears(m, seed=s + seed, side=side)) for m, s in ((n, 3000), (world.n_test, 4000))]
-        return tuple(v.expand(-1, 3, -1, -1) if photographs and v.ndim == 4 else v for pair in sets for v in pair)
-    if name not in ("letters", "symbols"):
-        raise ValueError(f"target must be letters, symbols or smears, got {name!r}")
-    return few_labels.target({"letters": "similar"}.get(name, name), world, seed, unseen)
+    most = max(config.pool or 0, *config.labels_per_class)
+    return worlds.target({"letters": "similar"}.get(name, name), config.letters, seed, unseen, most=most)
 
 
-def start(how: str, pretrained: nn.Sequential, n_classes: int, config: Config, seed: int) -> nn.Sequential:
+def data(config: Config | SourceConfig, seed: int) -> dict:
+    """Return each source's images, labels and unseen classes, and each target.
+
+    Convention: the small sources are parts of the large ones, and no target has a letter that any of them has seen.
+    """
+    if isinstance(config, Config):
+        *images, unseen = worlds.source_images(config.letters, seed)
+        return {"source": (*images, unseen)} | {name: target(name, config, seed, unseen) for name in config.targets}
+    base, largest = config.base, max(n for n, _ in config.sources)
+    unseen = np.random.default_rng(seed).permutation(worlds.world(base.letters.world).classes())[largest:]
+    return {name: worlds.source_images(source, seed) for name, source in _sources(config).items()} | {
+        name: target(name, base, seed, unseen) for name in base.targets}
+
+
+def start(how: str, pretrained: nn.Sequential | None, n_classes: int, config: Config, seed: int) -> nn.Sequential:
     """Return a network before its first step on the target: same head in both ways, body copied or random.
 
     Errors: ValueError unless how is "scratch" or "fine-tune".
@@ -68,124 +72,82 @@ def start(how: str, pretrained: nn.Sequential, n_classes: int, config: Config, s
     if how not in STARTS:
         raise ValueError(f"how must be one of {', '.join(STARTS)}, got {how!r}")
     env.seed_everything(seed)
-    photographs = config.letters.world == "photographs"
-    shape = (3, 32) if photographs else (1, 24)
-    model = models.conv8(n_classes, *shape, config.letters.widths).to(env.device())
+    here = worlds.world(config.letters.world)
+    model = worlds.conv8_of(config.letters)(n_classes, here.channels, here.side).to(env.device())
     return model if how == "scratch" else surgery.copy_layers(pretrained, model, len(model) - 1)
-
-
-def plan(t: int, budget: int) -> float:
-    """Return the share of the learning rate at step t = 0, 1, ... of a run of `budget` steps: up, level, down.
-
-    >>> [plan(t, budget=100) for t in (0, 19, 50, 80, 90, 99)]
-    [0.05, 1, 1, 1, 0.5, 0.05]
-    """
-    return min(1, (t + 1) / WARM_UP, (budget - t) / (COOL_DOWN * budget))
 
 
 def changed(batch: Tensor, generator: torch.Generator) -> Tensor:
     """Return the batch with every image a little shifted, turned, resized, and with other light and contrast."""
-    return data.augment(batch, generator, shift=2, rotate=0.2, scale=0.15, brightness=0.2, contrast=0.2)
-
-
-def trunk_and_ends(model: nn.Sequential, x: Tensor, y: Tensor, budgets: Sequence[int], lr: float, batch_size: int,
-                   seed: int, transform=None) -> dict[int, nn.Sequential]:
-    """Train model at a level rate; for each budget end a copy with a falling one. Return {budget: network}.
-
-    Equation: rate lr plan(t, T) at step t of T.
-    Convention: the network of budget T is what a run planned for T steps alone gives, batch by batch; only the common
-        part, the trunk, is computed once. transform changes each batch, as in `train.batches`. AdamW, weight decay
-        0.01. model is left as the trunk.
-    Errors: ValueError unless budgets are rising and at least 5.
-    """
-    if not budgets or list(budgets) != sorted(set(budgets)) or budgets[0] < 5:
-        raise ValueError(f"budgets must be rising and at least 5, got {tuple(budgets)}")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
-    trunk, done, ends = train.batches(x, y, batch_size, budgets[-1], seed, transform), 0, {}
-
-    def go(net, optimizer, batches, first, budget):
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: plan(first + t, budget))
-        return train.fit(net, batches, train.classify, optimizer, scheduler=schedule)
-
-    for budget in budgets:
-        level = budget - round(COOL_DOWN * budget)
-        go(model, optimizer, islice(trunk, level - done), done, budget)
-        done, (end, its_optimizer) = level, copy.deepcopy((model, optimizer))
-        rest = islice(train.batches(x, y, batch_size, budget, seed, transform), level, None)
-        go(end, its_optimizer, rest, level, budget)
-        ends[budget] = end
-    return ends
+    return datasets.augment(batch, generator, shift=2, rotate=0.2, scale=0.15, brightness=0.2, contrast=0.2)
 
 
 def chosen_rate(config: Config, how: str, name: str, size: int) -> float:
     """Return the learning rate that config names for a start, a target and labels per class, or the middle of rates."""
-    table = {row[:3]: row[3] for row in config.chosen}
+    table = {entry[:3]: entry[3] for entry in config.chosen}
     return table.get((how, name, size), sorted(config.rates)[len(config.rates) // 2])
 
 
-def accuracies(how: str, pretrained: nn.Sequential, sets: Sequence[Tensor], size: int, budgets: Sequence[int],
+def accuracies(how: str, pretrained: nn.Sequential | None, here: worlds.Task, size: int, budgets: Sequence[int],
                lr: float, config: Config, seed: int) -> dict[int, tuple[float, float]]:
     """Return {budget: (accuracy on test images, on training images)} of one start, with `size` labels per class.
 
     Convention: the labelled images are the same for every start and budget; test images are scored, never used. Of
         the training images as many are scored as there are test images.
     """
-    x, y, x_test, y_test = sets
-    keep = data.subset_per_class(y.cpu().numpy(), size, seed)
-    model = start(how, pretrained, int(y.max()) + 1, config, seed)
-    ends = trunk_and_ends(model, x[keep], y[keep], budgets, lr, config.batch_size, seed,
-                          changed if config.augment else None)
-    seen = keep[: len(x_test)]
-    return {budget: (train.evaluate(end, x_test, y_test), train.evaluate(end, x[seen], y[seen]))
+    few, model = here.few(size, seed), start(how, pretrained, here.n_classes, config, seed)
+    ends = train.decayed_branches(model, few.x, few.y, budgets=budgets, lr=lr, batch_size=config.batch_size, seed=seed,
+                                  transform=changed if config.augment else None)
+    seen = slice(len(few.x_test))
+    return {budget: (train.evaluate(end, few.x_test, few.y_test), train.evaluate(end, few.x[seen], few.y[seen]))
             for budget, end in ends.items()}
 
 
-def run(config: Config, seed: int) -> list[dict]:
-    """Return the rows of one seed: accuracy by target, labels per class, start, budget and (if several) rate."""
+def run(config: Config | SourceConfig, seed: int) -> list[dict]:
+    """Return the rows of one seed: accuracy by target, labels per class, start, budget and rate, or by source."""
+    parts = data(config, seed)
+    return (_by_budget if isinstance(config, Config) else _by_source)(parts, config, seed)
+
+
+def _by_budget(parts: dict, config: Config, seed: int) -> list[dict]:
+    pretrained, _ = worlds.source_network(config.letters, seed, images=parts["source"])
     rows = []
-    pretrained, unseen = few_labels.source(config.letters, seed)
     for name in config.targets:
-        sets = target(name, config, seed, unseen)
         for size, longest in zip(config.labels_per_class, config.longest, strict=True):
             budgets = [budget for budget in config.budgets if budget <= longest]
             for how in STARTS:
-                rates = config.rates if config.try_rates else [chosen_rate(config, how, name, size)]
-                for lr in rates:
-                    keys = {"seed": seed, "target": name, "labels_per_class": size, "lr": lr}
-                    scores = accuracies(how, pretrained, sets, size, budgets, lr, config, seed)
-                    for budget, pair in scores.items():
-                        for metric, value in zip(("accuracy", "train_accuracy"), pair, strict=True):
-                            rows.append(_row(how, metric, value, keys | {"budget": budget}))
+                for lr in config.rates if config.try_rates else [chosen_rate(config, how, name, size)]:
+                    scores = accuracies(how, pretrained, parts[name], size, budgets, lr, config, seed)
+                    rows += [row(how, seed, metric, value, target=name, labels_per_class=size, lr=lr, budget=budget)
+                             for budget, pair in scores.items()
+                             for metric, value in zip(("accuracy", "train_accuracy"), pair, strict=True)]
     return rows
 
 
-def run_sources(config: SourceConfig, seed: int) -> list[dict]:
-    """Return the rows of one seed: accuracy on each target after pretraining on sources of several kinds and sizes.
-
-    Convention: the small sources are parts of the large ones; all sources train for the same number of steps, and the
-        targets are the same for all of them.
-    """
+def _by_source(parts: dict, config: SourceConfig, seed: int) -> list[dict]:
+    """Return the rows: all sources train for the same number of steps, and the last start has none."""
     rows, base = [], config.base
-    largest = max(n for n, _ in config.sources)
-    letters = np.random.default_rng(seed).permutation(data.glyph_classes("letters"))
-    sets = {name: target(name, base, seed, letters[largest:]) for name in base.targets}
     (size,), (budget,) = base.labels_per_class, base.budgets
-    for n_classes, n_images in (*config.sources, (0, 0)):
-        world = dataclasses.replace(base.letters, n_source_classes=n_classes, n_source=n_images)
-        pretrained = few_labels.source(world, seed)[0] if n_classes else None
-        how = "fine-tune" if n_classes else "scratch"
+    for kind, source in (*_sources(config).items(), ("no source", None)):
+        pretrained = worlds.source_network(source, seed, images=parts[kind])[0] if source else None
+        how = "fine-tune" if source else "scratch"
+        factors = {"source_classes": source.n_source_classes if source else 0,
+                   "source_images": source.n_source if source else 0}
         for name in base.targets:
-            keys = {"seed": seed, "target": name, "classes": n_classes, "images": n_images}
-            lr = chosen_rate(base, how, name, size)
-            (pair,) = accuracies(how, pretrained, sets[name], size, [budget], lr, base, seed).values()
-            rows.append(_row(how, "accuracy", pair[0], keys))
+            here, lr = parts[name], chosen_rate(base, how, name, size)
+            (pair,) = accuracies(how, pretrained, here, size, [budget], lr, base, seed).values()
+            rows.append(row(how, seed, "accuracy", pair[0], target=name, **factors))
             if pretrained is not None:
-                x, y, x_test, y_test = sets[name]
-                keep = data.subset_per_class(y.cpu().numpy(), size, seed)
-                z, z_test = (few_labels.probe_features(pretrained, part, 7) for part in (x[keep], x_test))
-                score = few_labels.linear_probe(z, y[keep].cpu().numpy(), z_test, y_test.cpu().numpy())
-                rows.append(_row("probe", "accuracy", score, keys))
+                few = here.few(size, seed)
+                z, z_test = (probes.probe_features(pretrained, images, 7) for images in (few.x, few.x_test))
+                score = probes.linear_probe(z, few.labels, z_test, few.test_labels, C=0.1)["accuracy"]
+                rows.append(row("probe", seed, "accuracy", score, target=name, **factors))
     return rows
+
+
+def _sources(config: SourceConfig) -> dict[str, worlds.Source]:
+    return {f"source of {n_classes} classes, {n_images} images": dataclasses.replace(
+        config.base.letters, n_source_classes=n_classes, n_source=n_images) for n_classes, n_images in config.sources}
 
 
 def choose_rates(rows: list[dict]) -> tuple[tuple[str, str, int, float], ...]:
@@ -194,39 +156,14 @@ def choose_rates(rows: list[dict]) -> tuple[tuple[str, str, int, float], ...]:
     Convention: the mean over seeds counts; rows come from `run` with try_rates on seeds that serve for nothing else,
         so that their test images are validation images.
     """
-    longest = max(row["budget"] for row in rows)
+    longest = max(made["budget"] for made in rows)
     tried: dict[tuple, dict[float, list[float]]] = {}
-    for row in rows:
-        if row["metric"] == "accuracy" and row["budget"] == longest:
-            place = tried.setdefault((row["method"], row["target"], row["labels_per_class"]), {})
-            place.setdefault(row["lr"], []).append(row["value"])
+    for made in rows:
+        if made["metric"] == "accuracy" and made["budget"] == longest:
+            place = tried.setdefault((made["method"], made["target"], made["labels_per_class"]), {})
+            place.setdefault(made["lr"], []).append(made["value"])
     return tuple((*place, max(by_rate, key=lambda lr, by_rate=by_rate: np.mean(by_rate[lr])))
                  for place, by_rate in tried.items())
-
-
-def describe(config: Config | SourceConfig) -> dict:
-    """Name the data of a run, with the SHA-256 of the first seed's smears."""
-    from tlutils.results import sha256
-    letters = getattr(config, "base", config).letters
-    return {"name": "glyphs, smears", "n_source": letters.n_source, "n_test": letters.n_test,
-            "sha256": sha256(*smears(letters.n_test, seed=4000))}
-
-
-def at_scale(config: Config) -> Config:
-    """Return config itself, or at scale "full" the same experiment with photographs as source and longer budgets.
-
-    Convention: CIFAR-100 has 500 training images a class, so larger sizes become 500.
-    """
-    if env.scale() == "laptop":
-        return config
-    return dataclasses.replace(config, letters=dataclasses.replace(config.letters, **few_labels.FULL),
-                               labels_per_class=tuple(min(500, size) for size in config.labels_per_class),
-                               budgets=tuple(8 * budget for budget in config.budgets),
-                               longest=tuple(8 * budget for budget in config.longest))
-
-
-def _row(method: str, metric: str, value: float, keys: dict) -> dict:
-    return {"method": method, **keys, "metric": metric, "value": round(value, 5), "unit": "fraction"}
 
 
 _FEWER_TESTS = dataclasses.replace(Config().letters, n_test=1500)
@@ -241,6 +178,9 @@ LAPTOP = Config(chosen=tuple((how, name, size, rate) for how, table in _CHOSEN.i
                              for size, rate in zip((10, 100, 1000), rates, strict=True)))
 LIVE = dataclasses.replace(LAPTOP, letters=_FEWER_TESTS, targets=("letters", "smears"), labels_per_class=(10, 1000),
                            budgets=(50, 100, 200, 400), longest=(400, 400))
+# with photographs as the source, which have 500 training images a class, and eight times as long
+FULL = dataclasses.replace(LIVE, letters=dataclasses.replace(LIVE.letters, **worlds.FULL), labels_per_class=(10, 500),
+                           budgets=(400, 800, 1600, 3200), longest=(3200, 3200))
 TOP = dataclasses.replace(HIGH, pool=1000, targets=("smears",), rates=(1e-1,), labels_per_class=(100,), longest=(400,))
 # The trial above 0.01 has shown that on smears with 100 labels both starts want 0.03, so that this place is run
 # again. In three other places scratch had not arrived, and gets longer. Fixed after the first runs and before these:
@@ -274,12 +214,7 @@ PRESETS = {"rates": ("Which learning rate suits each start, target and number of
            "sources": ("What do more classes and more images of the source bring?", SOURCES)}
 PRESETS |= {name: (f"Pretraining for {name}: a head start, or a lead that stays?",
                    dataclasses.replace(LAPTOP, targets=(name,))) for name in LAPTOP.targets}
-
-
-def any_run(config: Config | SourceConfig, seed: int) -> list[dict]:
-    """Return the rows of one seed for either kind of configuration."""
-    return (run_sources if isinstance(config, SourceConfig) else run)(config, seed)
-
+EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data)
 
 if __name__ == "__main__":
-    record.main("tlutils.experiments.head_start", CHAPTER, PRESETS, any_run, describe)
+    EXPERIMENT.main()
