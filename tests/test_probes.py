@@ -2,8 +2,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from tlutils.selfsup import knn_probe, linear_probe
+from tlutils import models
+from tlutils.probes import knn_probe, linear_probe, probe_features
 
 
 def blobs(n, seed, k=3, d=5, apart=4.0):
@@ -191,3 +193,49 @@ def test_words_and_numbers_are_not_compared(probe):
     x, y = blobs(60, 3)
     with pytest.raises(ValueError, match="test_labels must be of the kind of labels, got int64 and <U1"):
         probe(x, np.array(list("abc"))[y], x, y)
+
+
+# ---- with a fixed penalty
+
+
+def test_the_softmax_probe_minimises_the_penalised_cross_entropy():
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(60, 5)), np.arange(60) % 3
+    z += y[:, None] * np.array([1.0, -1, 0, 0, 0])
+    inputs, truth = torch.from_numpy((z - z.mean(0)) / z.std(0)), torch.from_numpy(y)
+    w = torch.zeros(6, 3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([w], max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
+
+    def loss():
+        optimizer.zero_grad()
+        value = F.cross_entropy(inputs @ w[:5] + w[5], truth, reduction="sum") + w[:5].square().sum() / (2 * 0.1)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    test = rng.normal(size=(500, 5)) * 2
+    guess = (torch.from_numpy((test - z.mean(0)) / z.std(0)) @ w[:5] + w[5]).argmax(1).numpy()
+    found = linear_probe(z, y, test, guess, C=0.1)
+    assert found["accuracy"] >= 0.996 and found["C"] == 0.1  # the solver stops early: a point or two on a border
+
+
+@pytest.mark.parametrize("kind", ["softmax", "svm"])
+def test_a_probe_with_a_fixed_penalty_separates_what_can_be_separated(kind):
+    z, y = np.repeat(np.eye(3), 10, 0), np.repeat(np.arange(3), 10)
+    assert linear_probe(z, y, z, y, C=10.0, kind=kind) == {"accuracy": 1, "C": 10}
+
+
+def test_a_fixed_penalty_takes_one_example_of_a_class_and_no_nonsense():
+    assert linear_probe(np.eye(2), [0, 1], np.eye(2), [0, 1], C=1.0)["accuracy"] == 1
+    with pytest.raises(ValueError, match="kind must be .* got 'tree'"):
+        linear_probe(np.eye(2), [0, 1], np.eye(2), [0, 1], kind="tree")
+    with pytest.raises(ValueError, match="C must be > 0, got"):
+        linear_probe(np.eye(2), [0, 1], np.eye(2), [0, 1], C=0)
+
+
+def test_probe_features_are_pixels_at_zero_and_pooled_maps_above():
+    x, net = torch.randn(4, 1, 24, 24, generator=torch.Generator().manual_seed(0)), models.conv8(4)
+    np.testing.assert_array_equal(probe_features(net, x, 0), x.flatten(1).numpy())
+    assert probe_features(net, x, 2).shape == (4, 24 * 9)
+    assert probe_features(net, x, 7).shape == (4, 64)
+    np.testing.assert_array_equal(probe_features(net, x), probe_features(net, x, 7))

@@ -89,12 +89,6 @@ def encoder_and_projection(config: Config, seed: int) -> tuple[nn.Sequential, nn
     return encoder(config, seed), selfsup.projection_head(config.n_features, config.dim).to(env.device())
 
 
-def moco_loss(model: nn.Module, config: Config, images: worlds.Pool) -> selfsup.MoCoLoss:
-    """Return the loss of MoCo, with a queue of random keys and a slow copy of model."""
-    return selfsup.MoCoLoss(model, dim=config.dim, size=config.queue, m=config.m, temperature=config.tau,
-                            n_data=len(images.x))
-
-
 def pretrained(config: Config, images: worlds.Pool, seed: int):
     """Return (f, g, losses) of a network pretrained as config.kind says; g is None where there is no projection.
 
@@ -118,9 +112,12 @@ def pretrained(config: Config, images: worlds.Pool, seed: int):
     def of_both(loss, **keywords):
         return lambda model, batch: loss(*model(torch.cat(batch[0])).chunk(2), **keywords)
 
-    loss = (moco_loss(model, config, images) if config.kind == "MoCo" else
-            of_both(selfsup.nt_xent, temperature=config.tau) if config.kind == "SimCLR" else
-            of_both(selfsup.alignment_loss))
+    if config.kind == "MoCo":
+        loss = selfsup.MoCoLoss(model, dim=config.dim, size=config.queue, m=config.m, temperature=config.tau,
+                                n_data=len(images.x))
+    else:
+        loss = (of_both(selfsup.nt_xent, temperature=config.tau) if config.kind == "SimCLR"
+                else of_both(selfsup.alignment_loss))
     return f, g, pretraining.pretrain(model, loss, images.x, **how)
 
 
