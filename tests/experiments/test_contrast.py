@@ -99,8 +99,9 @@ def test_a_larger_scale(monkeypatch):
 def test_probes_do_not_change_what_they_read_and_test_labels_change_no_choice(images):
     f = contrast.encoder(TINY, 0).eval()
     before = weights(f).clone()
-    found = contrast.probed(f, TINY, images, 0)
-    assert set(found) == {("probe", 5), ("probe", 8), ("knn", 8)} and all(0 <= v <= 1 for v in found.values())
+    found = contrast.frozen(f, None, TINY, images, 0)
+    assert set(found) == {("probe", 5), ("probe", 8), ("knn", 8), ("tint h", 8)}
+    assert all(0 <= v <= 1 for v in found.values()) and found["probe", 5] == contrast.probed(f, images, 5, 0)
     assert torch.equal(before, weights(f))
     keep = images.few(3, 0)
     assert torch.bincount(images.y_labelled[keep]).tolist() == [3] * 4

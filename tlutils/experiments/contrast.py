@@ -126,36 +126,33 @@ def tint(x: Tensor) -> Tensor:
     return x.mean((2, 3)).argmax(1)
 
 
-def probed(f: nn.Module, config: Config, images: worlds.Pool, seed: int) -> dict[tuple[str, int], float]:
-    """Return test accuracies of frozen features h: ("probe", n) with n labels per class, ("knn", n) with all labels.
+def probed(model: nn.Module, images: worlds.Pool, n: int, seed: int) -> float:
+    """Return the test accuracy of a linear probe on frozen features, with n labels per class.
 
-    Convention: C and k are chosen on labelled images; the same labelled images for every encoder of a seed.
+    Convention: C is chosen on labelled images; the same labelled images for every encoder of a seed.
     """
+    keep, z, z_test = images.few(n, seed), train.predict(model, images.x_labelled), train.predict(model, images.x_test)
+    return probes.linear_probe(z[keep], images.y_labelled[keep], z_test, images.y_test)["accuracy"]
+
+
+def tint_probed(model: nn.Module, images: worlds.Pool) -> float:
+    """Return how well a linear probe reads the tint from frozen features, with all labelled images."""
+    z, z_test = train.predict(model, images.x_labelled), train.predict(model, images.x_test)
+    return probes.linear_probe(z, tint(images.x_labelled), z_test, tint(images.x_test))["accuracy"]
+
+
+def frozen(f: nn.Module, g: nn.Module | None, config: Config, images: worlds.Pool,
+           seed: int) -> dict[tuple[str, int], float]:
+    """Return what is read from h = f(x), and from z = g(h) if there is a g: {(reader, labels per class): accuracy}."""
+    most = config.n_labelled
+    found = {("probe", n): probed(f, images, n, seed) for n in config.labels_per_class}
     z, z_test = train.predict(f, images.x_labelled), train.predict(f, images.x_test)
-    found = {}
-    for n in config.labels_per_class:
-        keep = images.few(n, seed)
-        found["probe", n] = probes.linear_probe(z[keep], images.y_labelled[keep], z_test, images.y_test)["accuracy"]
-    found["knn", config.n_labelled] = probes.knn_probe(z, images.y_labelled, z_test, images.y_test)["accuracy"]
-    return found
-
-
-def tints_and_z(f: nn.Module, g: nn.Module | None, config: Config, images: worlds.Pool,
-                seed: int) -> dict[tuple[str, int], float]:
-    """Return how well probes with all labels read the tint from h = f(x), tint and letter from z = g(h) if it is there.
-
-    Convention: grey pictures have no tint, and nothing is read.
-    """
-    found, keep = {}, images.few(config.n_labelled, seed)
-    tints, tints_test = tint(images.x_labelled), tint(images.x_test)
-    for space, model in (("h", f), ("z", None if g is None else nn.Sequential(f, g))):
-        if model is None or config.paint != "colour":
-            continue
-        z, z_test = train.predict(model, images.x_labelled), train.predict(model, images.x_test)
-        found[f"tint {space}", config.n_labelled] = probes.linear_probe(z, tints, z_test, tints_test)["accuracy"]
-        if space == "z":
-            found["probe z", config.n_labelled] = probes.linear_probe(z[keep], images.y_labelled[keep], z_test,
-                                                                      images.y_test)["accuracy"]
+    found["knn", most] = probes.knn_probe(z, images.y_labelled, z_test, images.y_test)["accuracy"]
+    if config.paint == "colour":                                                        # grey has no tint
+        found["tint h", most] = tint_probed(f, images)
+        if g is not None:
+            found["tint z", most] = tint_probed(nn.Sequential(f, g), images)
+            found["probe z", most] = probed(nn.Sequential(f, g), images, most, seed)
     return found
 
 
@@ -184,9 +181,8 @@ def run(config: Config, seed: int) -> list[dict]:
         pictures = images.repainted(here.paint)
         f, g, losses = pretrained(here, pictures, seed)
         seconds = time.process_time() - start
-        found = probed(f, here, pictures, seed) | tints_and_z(f, g, here, pictures, seed)
         rows += [row(name, seed, "accuracy", value, reader=reader, labels_per_class=n)
-                 for (reader, n), value in found.items()]
+                 for (reader, n), value in frozen(f, g, here, pictures, seed).items()]
         for n in config.labels_per_class if name in config.tuned else ():
             rows += tuned_rows(name, f, here, pictures, n, seed)
         rows.append(row(name, seed, "cpu_seconds", seconds, digits=2))
