@@ -30,6 +30,24 @@ def test_conv8_strides_halve_the_side_at_odd_layers():
     assert [z.shape[-1] for z in seen.values()] == [12, 12, 6, 6, 3, 3]
 
 
+@pytest.mark.parametrize("side, channels, widths", [(24, 3, (4, 8, 8)), (32, 3, (4, 8)), (28, 1, (4, 8, 8, 8))])
+def test_an_encoder_is_taken_apart_by_name(side, channels, widths):
+    f = models.conv_encoder(widths=widths, n_features=16, channels=channels, side=side)
+    names = [f"conv{i}" for i in range(1, len(widths) + 1)]
+    assert [name for name, _ in f.named_children()] == [*names, "fc"]
+    with surgery.capture(f, names) as seen:
+        assert f(torch.zeros(2, channels, side, side)).shape == (2, 16)
+    assert [z.shape[1] for z in seen.values()] == list(widths)
+    assert [z.shape[-1] for z in seen.values()] == [-(-side // 2 ** i) for i in range(1, len(widths) + 1)]
+    assert f[0][0].kernel_size == (5, 5) and f[1][0].kernel_size == (3, 3)
+
+
+@pytest.mark.parametrize("wrong", [{"widths": ()}, {"widths": (4, 0)}, {"n_features": 0}, {"side": 0}])
+def test_an_encoder_that_cannot_be_built(wrong):
+    with pytest.raises(ValueError, match="widths must hold one number or more, all sizes positive, got"):
+        models.conv_encoder(**wrong)
+
+
 def test_tiny_vit_shapes_tokens_and_order_of_positions():
     model = models.tiny_vit(5, side=24).eval()
     x = torch.randn(2, 1, 24, 24)

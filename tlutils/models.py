@@ -46,6 +46,32 @@ def conv8(n_classes: int, channels: int = 1, side: int = 24, widths: Sequence[in
     return nn.Sequential(blocks).to(memory_format=torch.channels_last)
 
 
+def conv_encoder(*, widths: Sequence[int] = (16, 32, 64), n_features: int = 128, channels: int = 3,
+                 side: int = 24) -> nn.Sequential:
+    """Return the encoder of chapters 6 and 7, a network without a head: conv1, conv2, ... of stride 2, then fc.
+
+    Shapes: images (n, channels, side, side) -> features (n, n_features); a convolution for each width halves the side.
+    Convention: the first convolution is 5x5, the others 3x3; each, and the linear layer, is followed by BatchNorm and
+        ReLU and has no bias.
+    Errors: ValueError for no width, or a size that is not positive.
+
+    >>> conv_encoder(widths=(4, 8), n_features=16)(torch.zeros(5, 3, 24, 24)).shape
+    torch.Size([5, 16])
+    """
+    if not len(widths) or min(n_features, channels, side, *widths) < 1:
+        raise ValueError(f"widths must hold one number or more, all sizes positive, got widths {tuple(widths)}, "
+                         f"n_features {n_features}, channels {channels}, side {side}")
+    blocks: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, (c_in, c_out) in enumerate(zip((channels, *widths[:-1]), widths, strict=True), start=1):
+        kernel = 5 if i == 1 else 3
+        conv = nn.Conv2d(c_in, c_out, kernel, 2, kernel // 2, bias=False)
+        blocks[f"conv{i}"] = nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.ReLU())
+        side = -(-side // 2)
+    dense = nn.Linear(widths[-1] * side**2, n_features, bias=False)
+    blocks["fc"] = nn.Sequential(nn.Flatten(), dense, nn.BatchNorm1d(n_features), nn.ReLU())
+    return nn.Sequential(blocks).to(memory_format=torch.channels_last)
+
+
 class TransformerBlock(nn.Module):
     """A pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x)). Tokens (n, t, d) in and out."""
 

@@ -370,11 +370,12 @@ def measures_of_a_network(where):
 
 @check
 def probes(where):
-    from tlutils import domain, selfsup
+    from tlutils import domain
+    from tlutils import probes as readers
     x, y = labelled()
     a, b = torch.from_numpy(x).to(where), torch.from_numpy(y).to(where)
     found = {}
-    for probe in (selfsup.linear_probe, selfsup.knn_probe):
+    for probe in (readers.linear_probe, readers.knn_probe):
         both = [probe(x[:200], y[:200], x[200:], y[200:]) for x, y in ((x, y), (a, b))]
         found |= near(probe.__name__, *both, 0)
     here = domain.proxy_a_distance(x[y < 2], x[y > 1], seed=0)

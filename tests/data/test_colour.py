@@ -46,3 +46,9 @@ def test_grey_masks_are_those_of_the_grey_glyphs():
 def test_bad_input_is_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         data.colour_glyphs("ab", n=4, seed=0, **bad)
+
+
+def test_ink_and_ground_are_the_colours_of_a_picture():
+    images, _, drawn = data.colour_glyphs("■", 30, 0, noise=0, gradient=0, return_attributes=True)
+    np.testing.assert_allclose(images[:, 12, 12] / 255, drawn["ink"], atol=0.03)
+    np.testing.assert_allclose(images[:, 0, 0] / 255, drawn["ground"], atol=0.03)

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from tlutils.data import bag_of_words, captions, letter_pictures, reviews, tokenize, vocabulary
+from tlutils.data import bag_of_words, captions, letter_pictures, numbered, reviews, tokenize, vocabulary
 
 reviews_module = sys.modules["tlutils.data.reviews"]        # the package has a function of the same name
 
@@ -103,3 +103,13 @@ def test_words_that_no_text_can_hold_are_named(words):
 def test_one_word_is_no_list_of_letters():
     assert bag_of_words(["g o good"], "good").tolist() == [[1.0]]
     assert tokenize(["o good"], "good", 2).tolist() == [[1, 2]]
+
+
+def test_words_are_numbered_in_their_order_and_unknown_ones_left_out():
+    assert numbered(["The pan is red.", "red is"], ["is", "pan", "red"]).tolist() == [[2, 1, 3], [3, 1, 0]]
+    with pytest.raises(ValueError, match="length must be at least 3, got 2"):
+        numbered(["is is is"], ["is"], length=2)
+    assert numbered(["red, and the pan"], ["pan", "red"], length=4).tolist() == [[2, 1, 0, 0]]
+    assert numbered(["nothing known"], ["red"]).shape == (1, 0) and numbered(["red"], ["red"]).dtype == np.int64
+    with pytest.raises(ValueError, match="words must be single"):
+        numbered(["red"], ["Red"])

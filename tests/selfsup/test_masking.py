@@ -2,7 +2,8 @@
 import pytest
 import torch
 
-from tlutils.selfsup import imputation_loss, mask_patches
+from tlutils import models
+from tlutils.selfsup import decoder, imputation_loss, mask_patches
 
 
 @pytest.mark.parametrize(("ratio", "count"), [(0.5, 18), (0.25, 9), (0.01, 1), (0.99, 35)])
@@ -41,3 +42,16 @@ def test_the_loss_is_that_of_hidden_pixels():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.zeros(2, 3, 8, 8))
+
+
+def test_a_decoder_gives_an_image_back():
+    f = models.conv_encoder(widths=(4, 6, 8), n_features=10, side=32)
+    back = decoder(widths=(4, 6, 8), n_features=10, side=32)
+    assert back(f(torch.zeros(2, 3, 32, 32))).shape == (2, 3, 32, 32)
+    assert decoder(widths=(4, 6, 8), n_features=10, side=8, channels=1)(torch.zeros(2, 10)).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize("wrong", [{"widths": (4, 8)}, {"side": 20}, {"n_features": 0}, {"widths": (4, 0, 8)}])
+def test_a_decoder_that_cannot_be_built(wrong):
+    with pytest.raises(ValueError, match="need three positive widths, positive sizes and side divisible by 8, got"):
+        decoder(**{"widths": (4, 6, 8), "n_features": 10, "side": 24} | wrong)

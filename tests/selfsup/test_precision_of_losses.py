@@ -12,7 +12,7 @@ LOSSES = {
     "nt_xent": selfsup.nt_xent, "cold nt_xent": lambda a, b: selfsup.nt_xent(a, b, temperature=0.001),
     "info_nce": lambda a, b: selfsup.info_nce(a, b, -b.flip(0)),
     "cold info_nce": lambda a, b: selfsup.info_nce(a, b, -b.flip(0), 0.001),
-    "clip_loss": lambda a, b: selfsup.clip_loss(a, b, 100.0),
+    "clip_loss": lambda a, b: selfsup.clip_loss(a, b, 100.0), "alignment_loss": selfsup.alignment_loss,
     "imputation_loss": lambda a, b: selfsup.imputation_loss(*((300 * z).repeat(2, 8).view(4, 3, 8, 8) for z in (a, b)),
                                                             HIDDEN)}
 DIGITS = {torch.float16: 2e-3, torch.bfloat16: 1e-2, torch.float32: 1e-4, torch.float64: 1e-9}

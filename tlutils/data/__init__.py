@@ -7,7 +7,7 @@ from tlutils.data.domains import mnist_m, photo_strips, rendered_digits
 from tlutils.data.folder import image_folder
 from tlutils.data.glyphs import FACES, SCRIPTS, glyph_classes, glyphs, script_of
 from tlutils.data.real import data_root
-from tlutils.data.reviews import bag_of_words, reviews, vocabulary
+from tlutils.data.reviews import bag_of_words, numbered, reviews, vocabulary
 from tlutils.data.smears import CLASSES as SMEARS
 from tlutils.data.smears import smears
 from tlutils.data.splits import select_classes, split_classes, subset_per_class
@@ -16,5 +16,5 @@ from tlutils.data.transforms import augment, to_tensor
 
 __all__ = ["FACES", "SCRIPTS", "SMEARS", "Dataset", "augment", "bag_of_words", "captions", "colour_glyphs", "data_root",
            "glyph_classes", "glyphs", "gratings", "held_out_pairs", "image_folder", "letter_pictures", "load",
-           "mnist_m", "photo_strips", "rendered_digits", "reviews", "script_of", "select_classes", "smears",
+           "mnist_m", "numbered", "photo_strips", "rendered_digits", "reviews", "script_of", "select_classes", "smears",
            "split_classes", "subset_per_class", "to_tensor", "tokenize", "vocabulary"]

@@ -81,6 +81,26 @@ def bag_of_words(texts: Sequence[str], words: Sequence[str]) -> np.ndarray:
     return bag
 
 
+def numbered(texts: Sequence[str], words: Sequence[str], length: int | None = None) -> np.ndarray:
+    """Return texts as numbers of words, int64 (n, length): 1 is the first of `words`, 0 fills up; others are left out.
+
+    Convention: texts are cut into words as by `vocabulary`; by default length is that of the longest.
+    Errors: ValueError as for `bag_of_words`, or if a text has more known words than length.
+
+    >>> numbered(["The pan is red.", "red is"], ["is", "pan", "red"]).tolist()
+    [[2, 1, 3], [3, 1, 0]]
+    """
+    number = _places(words, start=1)
+    rows = [[number[word] for word in _words(text) if word in number] for text in _texts(texts)]
+    longest = max(map(len, rows), default=0)
+    if length is not None and longest > length:
+        raise ValueError(f"length must be at least {longest}, got {length}")
+    tokens = np.zeros((len(rows), longest if length is None else length), np.int64)
+    for line, row in zip(tokens, rows, strict=True):
+        line[:len(row)] = row
+    return tokens
+
+
 class _Kept(dict):
     """What becomes of a character: punctuation and signs part words, invisible marks within a word vanish."""
 

@@ -1,47 +1,60 @@
 """Contrast: SimCLR and MoCo, what their views, temperature and batch do, and what is left without negatives."""
 import dataclasses
-import functools
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tlutils import env, selfsup, train
-from tlutils.experiments import pretexts, pretraining, record
+from tlutils import env, models, pretraining, probes, selfsup, surgery, train, worlds
+from tlutils.experiments.experiment import Experiment
+from tlutils.results import row
 
 CHAPTER = "07_contrast"
 
 
 @dataclass(frozen=True)
-class Config(pretraining.Config):
-    """Pool, encoder and protocol of `pretraining`, and what a contrastive method adds."""
+class Config:
+    """The pool, the encoder and its views; what a contrastive method adds; how all methods are judged."""
 
     methods: tuple[str, ...] = ("SimCLR",)                 # names in METHODS, each a change of this config
-    kind: str = "SimCLR"                                   # or MoCo, pull, one of PRETEXTS, random
+    kind: str = "SimCLR"                                   # or MoCo, pull, one of pretraining.TASKS, random
     tau: float = 0.2
     dim: int = 64                                          # of z
     queue: int = 2048
     m: float = 0.99
-    paint: str = "colour"                                  # or grey, even: what `repainted` does to all pictures
+    paint: str = "colour"                                  # or grey, even: what `Pool.repainted` does to all pictures
     tuned: tuple[str, ...] = ()                            # methods that are fine-tuned, too
     long_scratch: int = 0                                  # "random" is fine-tuned this many times as long, too
-    n_pool: int = 6000
+    world: str = "glyphs"                                  # or "photographs": CIFAR-100
+    n_pool: int = 6000                                     # images without labels, of all classes
+    n_classes: int = 24                                    # of the target: Latin letters
+    n_other: int = 36                                      # further classes of the pool: Greek and Cyrillic
+    n_labelled: int = 100                                  # labelled images of each target class
     n_test: int = 1200
+    side: int = 24
+    widths: tuple[int, ...] = (16, 32, 64)
+    n_features: int = 128
     steps: int = 600
-    views_per_step: int = 192
+    views_per_step: int = 192                              # the same for all kinds of pretraining
     lr: float = 4e-3
-    area: tuple[float, float] = (0.65, 1.0)
+    area: tuple[float, float] = (0.65, 1.0)                # of the crop; the rest as in selfsup.two_views
+    rotate: float = 0.2
+    flip: float = 0.0
+    colour: float = 0.5
+    mix: float = 0.56
     grey: float = 0.0
     labels_per_class: tuple[int, ...] = (5, 20, 100)
     tune_steps: int = 300
     tune_lr: float = 3e-3
+    tune_batch: int = 64
+    tune_views: bool = False                               # fine-tune on a new view of each picture in each step
 
 
-PRETEXTS = ("rotation", "supervised", "pair", "imputation")                                     # of chapter 6
 METHODS = {
-    "SimCLR": {}, "MoCo": {"kind": "MoCo"}, **{name: {"kind": name} for name in PRETEXTS},
+    "SimCLR": {}, "MoCo": {"kind": "MoCo"}, **{name: {"kind": name} for name in pretraining.TASKS},
     "random": {"kind": "random"}, "crop only": {"colour": 0.0, "mix": 0.0, "grey": 0.0},
     "jitter": {"colour": 1.0, "mix": 0.0}, "pull only": {"kind": "pull", "steps": 150},
     "tau 0.05": {"tau": 0.05}, "tau 1": {"tau": 1.0},
@@ -53,69 +66,59 @@ METHODS = {
     "random in views": {"kind": "random", "tune_views": True}, "SimCLR in views": {"tune_views": True}}
 
 
-def projection(config: Config) -> nn.Sequential:
-    """Return g: h (n, n_features) -> z (n, dim), with one hidden layer."""
-    d = config.n_features
-    return nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, config.dim)).to(env.device())
+def data(config: Config, seed: int) -> dict:
+    """Return the pool, with its labelled and test images."""
+    return {"pool": worlds.pool(
+        config.world, seed, n_pool=config.n_pool, n_classes=config.n_classes, n_other=config.n_other,
+        n_labelled=config.n_labelled, n_test=config.n_test, side=config.side)}
 
 
-def simclr_loss(model: nn.Module, batch, *, tau: float) -> Tensor:
-    """Return NT-Xent of both views of a batch, model(x) = g(f(x))."""
-    return selfsup.nt_xent(*model(torch.cat(batch[0])).chunk(2), temperature=tau)
+def views(config: Config) -> dict:
+    """Return the augmentation of all kinds of pretraining, as keywords of `selfsup.two_views`."""
+    return {name: getattr(config, name) for name in ("area", "rotate", "flip", "colour", "mix", "grey")} | {"blur": 0.0}
 
 
-def pull_loss(model: nn.Module, batch) -> Tensor:
-    """Return what is left of contrast without negatives: 2 - 2 cosine of the two views, which a constant makes zero."""
-    z1, z2 = F.normalize(model(torch.cat(batch[0])), dim=1).chunk(2)
-    return 2 - 2 * (z1 * z2).sum(1).mean()
+def encoder(config: Config, seed: int) -> nn.Sequential:
+    """Return f with the random weights of this seed."""
+    env.seed_everything(seed)
+    return models.conv_encoder(widths=config.widths, n_features=config.n_features, side=config.side).to(env.device())
 
 
-class MoCoLoss:
-    """The loss of one step of MoCo; it keeps the slow encoder and the queue.
-
-    Convention: each view is a query once, the other view's key its positive; the keys of both enter the queue after
-        the loss has read it.
-    """
-
-    def __init__(self, model: nn.Module, config: Config, n_data: int):
-        self.slow = selfsup.MomentumEncoder(model, config.m).train()
-        self.queue = selfsup.Queue(config.queue, config.dim, n_data, device=next(model.parameters()).device)
-        self.tau = config.tau
-
-    def __call__(self, model: nn.Module, batch) -> Tensor:
-        x = torch.cat(batch[0])
-        q, keys = model(x), self.slow(x)
-        other = torch.cat(keys.chunk(2)[::-1])                                              # of view 1 that of view 2
-        loss = selfsup.info_nce(q, other, self.queue.keys.clone(), self.tau)                # push writes in place
-        self.queue.push(keys.float())
-        self.slow.update(model)
-        return loss
+def encoder_and_projection(config: Config, seed: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return f and g with the random weights of this seed: h = f(x), z = g(h)."""
+    return encoder(config, seed), selfsup.projection_head(config.n_features, config.dim).to(env.device())
 
 
-def pretrained(config: Config, images: pretraining.Pool, seed: int):
+def pretrained(config: Config, images: worlds.Pool, seed: int):
     """Return (f, g, losses) of a network pretrained as config.kind says; g is None where there is no projection.
 
     Errors: ValueError for another kind.
     """
+    how = {"views": views(config), "steps": config.steps, "views_per_step": config.views_per_step, "lr": config.lr,
+           "seed": seed}
     if config.kind == "random":
-        return pretraining.random_encoder(config, seed), None, []
-    if config.kind in PRETEXTS:
-        shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(pretraining.Config)}
-        f, losses, _ = pretexts.pretrained(config.kind, pretexts.Config(**shared), images, seed)
+        return encoder(config, seed).eval(), None, []
+    if config.kind in pretraining.TASKS:
+        f = encoder(config, seed)
+        _, losses = pretraining.pretext(config.kind, f, images.x, images.other, n_features=config.n_features,
+                                        widths=config.widths, **how)
         return f, None, losses
     if config.kind not in ("SimCLR", "MoCo", "pull"):
-        raise ValueError(f"kind must be SimCLR, MoCo, pull, {', '.join(PRETEXTS)} or random, got {config.kind!r}")
-    env.seed_everything(seed)
-    f, g = encoder_and_projection(config)
+        raise ValueError(f"kind must be SimCLR, MoCo, pull, {', '.join(pretraining.TASKS)} or random, got "
+                         f"{config.kind!r}")
+    f, g = encoder_and_projection(config, seed)
     model = nn.Sequential(f, g)
-    loss = {"SimCLR": functools.partial(simclr_loss, tau=config.tau), "pull": pull_loss,
-            "MoCo": MoCoLoss(model, config, len(images.x)) if config.kind == "MoCo" else None}[config.kind]
-    return f, g, pretraining.pretrain(model, loss, config, images.x, None, seed)
 
+    def of_both(loss, **keywords):
+        return lambda model, batch: loss(*model(torch.cat(batch[0])).chunk(2), **keywords)
 
-def encoder_and_projection(config: Config) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return f and g with random weights: h = f(x), z = g(h)."""
-    return pretraining.encoder(config), projection(config)
+    if config.kind == "MoCo":
+        loss = selfsup.MoCoLoss(model, dim=config.dim, size=config.queue, m=config.m, temperature=config.tau,
+                                n_data=len(images.x))
+    else:
+        loss = (of_both(selfsup.nt_xent, temperature=config.tau) if config.kind == "SimCLR"
+                else of_both(selfsup.alignment_loss))
+    return f, g, pretraining.pretrain(model, loss, images.x, **how)
 
 
 def tint(x: Tensor) -> Tensor:
@@ -123,90 +126,90 @@ def tint(x: Tensor) -> Tensor:
     return x.mean((2, 3)).argmax(1)
 
 
-def repainted(images: pretraining.Pool, paint: str) -> pretraining.Pool:
-    """Return the pool, labelled and test pictures too, in grey, or in grey of even mean and contrast; "colour": as is.
+def probed(model: nn.Module, images: worlds.Pool, n: int, seed: int) -> float:
+    """Return the test accuracy of a linear probe on frozen features, with n labels per class.
 
-    Convention: grey is the brightness in three equal channels; even pictures have mean 0 and standard deviation 0.8.
-    Errors: ValueError for another paint.
+    Convention: C is chosen on labelled images; the same labelled images for every encoder of a seed.
     """
-    if paint == "colour":
-        return images
-    if paint not in ("grey", "even"):
-        raise ValueError(f"paint must be colour, grey or even, got {paint!r}")
-    done = {}
-    for name in ("x", "x_labelled", "x_test"):
-        x = getattr(images, name)
-        x = torch.einsum("c,nchw->nhw", x.new_tensor(selfsup.views.GREY), x)[:, None]
-        if paint == "even":
-            x = 0.8 * (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True)
-        done[name] = x.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
-    return dataclasses.replace(images, **done)
+    keep, z, z_test = images.few(n, seed), train.predict(model, images.x_labelled), train.predict(model, images.x_test)
+    return probes.linear_probe(z[keep], images.y_labelled[keep], z_test, images.y_test)["accuracy"]
 
 
-def spread(z: Tensor) -> float:
-    """Return the mean standard deviation of the coordinates of normalised rows, times the root of their number.
-
-    1 for directions that fill the sphere evenly, 0 for one and the same direction.
-    """
-    z = F.normalize(z, dim=1)
-    return float(z.std(0).mean() * z.shape[1] ** 0.5)
+def tint_probed(model: nn.Module, images: worlds.Pool) -> float:
+    """Return how well a linear probe reads the tint from frozen features, with all labelled images."""
+    z, z_test = train.predict(model, images.x_labelled), train.predict(model, images.x_test)
+    return probes.linear_probe(z, tint(images.x_labelled), z_test, tint(images.x_test))["accuracy"]
 
 
-def judged(name: str, f: nn.Sequential, g: nn.Sequential | None, config: Config, images: pretraining.Pool,
+def frozen(f: nn.Module, g: nn.Module | None, config: Config, images: worlds.Pool,
            seed: int) -> dict[tuple[str, int], float]:
-    """Return what can be read from h = f(x), and from z = g(h) if there is one, and accuracies of fine-tuned copies."""
+    """Return what is read from h = f(x), and from z = g(h) if there is a g: {(reader, labels per class): accuracy}."""
     most = config.n_labelled
-    found = pretraining.probes(f, config, images, seed)
-    keep = pretraining.few(config, images, most, seed)
-    tints, tints_test = tint(images.x_labelled), tint(images.x_test)
-    for space, model in (("h", f), ("z", None if g is None else nn.Sequential(f, g))):
-        if model is None or config.paint != "colour":                                           # grey has no tint
-            continue
-        z, z_test = train.predict(model, images.x_labelled), train.predict(model, images.x_test)
-        found[f"tint {space}", most] = selfsup.linear_probe(z, tints, z_test, tints_test)["accuracy"]
-        if space == "z":
-            found["probe z", most] = selfsup.linear_probe(z[keep], images.y_labelled[keep], z_test,
-                                                          images.y_test)["accuracy"]
-    longer = dataclasses.replace(config, tune_steps=config.tune_steps * max(config.long_scratch, 1))
-    for n in config.labels_per_class if name in config.tuned else ():
-        model = pretraining.fine_tuned(f, config, images, n, seed)
-        found["fine-tune", n] = train.evaluate(model, images.x_test, images.y_test)
-        keep = pretraining.few(config, images, n, seed)
-        found["fit", n] = train.evaluate(model, images.x_labelled[keep], images.y_labelled[keep])
-        if name == "random" and config.long_scratch:
-            model = pretraining.fine_tuned(f, longer, images, n, seed)
-            found["scratch, long", n] = train.evaluate(model, images.x_test, images.y_test)
+    found = {("probe", n): probed(f, images, n, seed) for n in config.labels_per_class}
+    z, z_test = train.predict(f, images.x_labelled), train.predict(f, images.x_test)
+    found["knn", most] = probes.knn_probe(z, images.y_labelled, z_test, images.y_test)["accuracy"]
+    if config.paint == "colour":                                                        # grey has no tint
+        found["tint h", most] = tint_probed(f, images)
+        if g is not None:
+            found["tint z", most] = tint_probed(nn.Sequential(f, g), images)
+            found["probe z", most] = probed(nn.Sequential(f, g), images, most, seed)
     return found
+
+
+def fine_tuned(f: nn.Sequential, config: Config, images: worlds.Pool, n: int, seed: int,
+               steps: int | None = None) -> nn.Sequential:
+    """Return a network that starts from a copy of f and is trained on n labels per class for tune_steps; f stays.
+
+    Convention: from a random encoder this is training from scratch. BatchNorm in training mode; no augmentation, unless
+        config.tune_views asks for one view of each picture, as in pretraining and anew in each step.
+    """
+    model = nn.Sequential(OrderedDict([*encoder(config, seed).named_children(),
+                                       ("head", nn.Linear(config.n_features, config.n_classes))])).to(images.x.device)
+    surgery.copy_layers(nn.Sequential(OrderedDict([*f.named_children(), ("head", model[-1])])), model, len(f))
+    keep = images.few(n, seed)
+    view = (lambda x, generator: selfsup.two_views(x, generator, **views(config))[0]) if config.tune_views else None
+    train.train(model, images.x_labelled[keep], images.y_labelled[keep], lr=config.tune_lr,
+                steps=steps or config.tune_steps, batch_size=config.tune_batch, seed=seed, transform=view)
+    return model
 
 
 def run(config: Config, seed: int) -> list[dict]:
     """Return all rows of one seed, for each method: accuracies by reader and labels, final loss, seconds."""
-    images, rows = pretraining.pool(config, seed), []
+    images, rows = data(config, seed)["pool"], []
     for name in config.methods:
         here, start = dataclasses.replace(config, **METHODS[name]), time.process_time()
-        pictures = repainted(images, here.paint)
+        pictures = images.repainted(here.paint)
         f, g, losses = pretrained(here, pictures, seed)
         seconds = time.process_time() - start
-        rows += pretraining.rows(name, seed, judged(name, f, g, here, pictures, seed))
-        keys = {"method": name, "seed": seed, "reader": "", "labels_per_class": 0}
-        rows.append({**keys, "metric": "seconds", "value": round(seconds, 2), "unit": "s of CPU"})
+        rows += [row(name, seed, "accuracy", value, reader=reader, labels_per_class=n)
+                 for (reader, n), value in frozen(f, g, here, pictures, seed).items()]
+        for n in config.labels_per_class if name in config.tuned else ():
+            rows += tuned_rows(name, f, here, pictures, n, seed)
+        rows.append(row(name, seed, "cpu_seconds", seconds, digits=2))
         if g is not None:
-            value = spread(train.predict(nn.Sequential(f, g), pictures.x_test))
-            rows.append({**keys, "metric": "spread of z", "value": round(value, 5), "unit": "1 on the whole sphere"})
+            rows.append(row(name, seed, "spread", selfsup.spread(train.predict(nn.Sequential(f, g), pictures.x_test))))
         if losses:
-            end = pretraining.mean_of(losses)
-            unit = ("squared error" if here.kind == "imputation" else "nats") + ", mean of the last 20 steps"
-            rows.append({**keys, "metric": "loss", "value": round(end, 5), "unit": unit})
+            unit = "squared error" if here.kind == "imputation" else "nats"
+            rows.append(row(name, seed, "loss", np.mean(losses[-20:]), unit))
     return rows
 
 
-def live() -> Config:
-    """Return what chapter 7 runs: a short training, at scale "full" a long one on photographs."""
-    return pretraining.at_scale(LIVE)
+def tuned_rows(name: str, f: nn.Sequential, config: Config, images: worlds.Pool, n: int, seed: int) -> list[dict]:
+    """Return what f gives once it is fine-tuned on n labels per class, on test and on these images."""
+    model, keep = fine_tuned(f, config, images, n, seed), images.few(n, seed)
+    rows = [row(name, seed, metric, train.evaluate(model, x, y), reader="fine-tune", labels_per_class=n)
+            for metric, x, y in (("accuracy", images.x_test, images.y_test),
+                                 ("train_accuracy", images.x_labelled[keep], images.y_labelled[keep]))]
+    if name == "random" and config.long_scratch:
+        model = fine_tuned(f, config, images, n, seed, steps=config.tune_steps * config.long_scratch)
+        rows.append(row(name, seed, "accuracy", train.evaluate(model, images.x_test, images.y_test),
+                        reader="scratch, long", labels_per_class=n))
+    return rows
 
 
 LAPTOP = Config()
-LIVE = dataclasses.replace(LAPTOP, labels_per_class=(100,), steps=450)
+LIVE = dataclasses.replace(LAPTOP, labels_per_class=(100,), steps=450)                     # what chapter 7 runs
+FULL = dataclasses.replace(LIVE, **pretraining.FULL, tune_steps=1000)
 KINDS = dataclasses.replace(LAPTOP, methods=("random", "SimCLR", "MoCo", "rotation", "supervised"), long_scratch=2,
                             tuned=("random", "SimCLR", "rotation", "supervised"))
 VIEWS = dataclasses.replace(LAPTOP, labels_per_class=(20, 100), methods=("crop only", "jitter", "pull only"))
@@ -230,6 +233,7 @@ PRESETS = {"kinds": ("What are the features of contrast worth beside those of ot
            "views": ("What is left if views share their colours, and what without negatives?", VIEWS),
            "knobs": ("What do the temperature, the batch and the queue do?", KNOBS),
            "controls": ("What do the views alone teach, and what crops on pictures without colour?", CONTROLS)}
+EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data)
 
 if __name__ == "__main__":
-    record.main("tlutils.experiments.contrast", CHAPTER, PRESETS, run, pretraining.describe)
+    EXPERIMENT.main()

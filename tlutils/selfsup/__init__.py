@@ -1,10 +1,14 @@
 """Learning without labels: pretext tasks, filling in, contrast, and pictures with captions."""
+from tlutils.selfsup.alignment import alignment_loss, spread
 from tlutils.selfsup.clip_loss import LogitScale, clip_loss
-from tlutils.selfsup.masking import imputation_loss, mask_patches
-from tlutils.selfsup.moco import MomentumEncoder, Queue, info_nce
-from tlutils.selfsup.nt_xent import nt_xent
+from tlutils.selfsup.cloze import FillIn, mean_vector
+from tlutils.selfsup.masking import decoder, imputation_loss, mask_patches
+from tlutils.selfsup.moco import MoCoLoss, MomentumEncoder, Queue, info_nce
+from tlutils.selfsup.nt_xent import nt_xent, projection_head
 from tlutils.selfsup.rotation import rotation_batch
+from tlutils.selfsup.siamese import Siamese, pair_batch
 from tlutils.selfsup.views import two_views
 
-__all__ = ["LogitScale", "MomentumEncoder", "Queue", "clip_loss", "imputation_loss", "info_nce", "mask_patches",
-           "nt_xent", "rotation_batch", "two_views"]
+__all__ = ["FillIn", "LogitScale", "MoCoLoss", "MomentumEncoder", "Queue", "Siamese", "alignment_loss", "clip_loss",
+           "decoder", "imputation_loss", "info_nce", "mask_patches", "mean_vector", "nt_xent", "pair_batch",
+           "projection_head", "rotation_batch", "spread", "two_views"]

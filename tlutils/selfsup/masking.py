@@ -1,6 +1,8 @@
 """Hide patches of images, to be filled in: x = (x_v, x_h), what is visible and what is hidden."""
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlutils.arrays import full_precision
 from tlutils.selfsup.views import as_generator
@@ -49,3 +51,21 @@ def imputation_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor
     if not hidden.any():
         raise ValueError("hidden must hide at least one pixel, got a mask of False alone")
     return (predicted - images).square()[hidden.expand_as(images)].mean()
+
+
+def decoder(*, n_features: int, widths: Sequence[int], side: int, channels: int = 3) -> nn.Sequential:
+    """Return the way back from features to an image: (n, n_features) -> (n, channels, side, side).
+
+    Convention: widths are the encoder's three, from the image inwards, and are gone through backwards: a linear layer
+        to maps of side / 8, then transposed convolutions that double the side.
+    Errors: ValueError unless there are three widths, all sizes are positive and 8 divides side.
+    """
+    if len(widths) != 3 or min(n_features, side, channels, *widths) < 1 or side % 8:
+        raise ValueError(f"need three positive widths, positive sizes and side divisible by 8, got widths "
+                         f"{tuple(widths)}, n_features {n_features}, side {side}, channels {channels}")
+    first, second, third = widths
+    at = side // 8
+    blocks: list[nn.Module] = [nn.Linear(n_features, third * at**2), nn.ReLU(), nn.Unflatten(1, (third, at, at))]
+    for c_in, c_out in ((third, second), (second, first)):
+        blocks += [nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
+    return nn.Sequential(*blocks, nn.ConvTranspose2d(first, channels, 4, 2, 1))

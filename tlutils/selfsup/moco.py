@@ -121,3 +121,29 @@ class Queue:
             raise ValueError(f"state must hold keys {tuple(self.keys.shape)} and a place in them, got "
                              f"{tuple(keys.shape)} and {place}")
         self.keys, self.next = keys.detach().to(self.keys, copy=True), int(place)
+
+
+class MoCoLoss:
+    """The loss of one step of MoCo, called as loss(model, ((v1, v2), ...)); it keeps the slow encoder and the queue.
+
+    Shapes: two views (N, ...) of the same images; model gives (2N, dim) for both; the queue holds `size` keys.
+    Convention: each view is a query once, the other view's key its positive; the keys of both enter the queue after
+        the loss has read it. m and temperature as in `MomentumEncoder` and `info_nce`, n_data as in `Queue`.
+    Errors: ValueError as these three have it.
+    """
+
+    def __init__(self, model: nn.Module, *, dim: int, size: int, m: float = 0.99, temperature: float = 0.07,
+                 n_data: int | None = None):
+        check_temperature(temperature)
+        self.slow = MomentumEncoder(model, m).train()
+        self.queue = Queue(size, dim, n_data, device=next(model.parameters()).device)
+        self.temperature = temperature
+
+    def __call__(self, model: nn.Module, batch) -> Tensor:
+        x = torch.cat(batch[0])
+        q, keys = model(x), self.slow(x)
+        other = torch.cat(keys.chunk(2)[::-1])                                          # of view 1 that of view 2
+        loss = info_nce(q, other, self.queue.keys.clone(), self.temperature)            # push writes in place
+        self.queue.push(keys.float())
+        self.slow.update(model)
+        return loss

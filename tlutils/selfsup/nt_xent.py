@@ -1,6 +1,6 @@
 """NT-Xent, the loss of SimCLR (Chen et al. 2020): find the other view of the same image among all views of a batch."""
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlutils.arrays import full_precision, no_autocast
@@ -61,3 +61,14 @@ def check_temperature(temperature: float | Tensor) -> None:
     """Raise ValueError unless temperature is one number > 0."""
     if isinstance(temperature, Tensor) and temperature.numel() != 1 or not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be > 0 and one number, got {temperature}")
+
+
+def projection_head(n_features: int, dim: int) -> nn.Sequential:
+    """Return g, what SimCLR and MoCo put behind an encoder: h (n, n_features) -> z (n, dim), with one hidden layer.
+
+    Convention: the hidden layer is as wide as h; the loss reads z, whoever uses the encoder reads h.
+    Errors: ValueError unless both are positive.
+    """
+    if min(n_features, dim) < 1:
+        raise ValueError(f"n_features and dim must be >= 1, got {n_features} and {dim}")
+    return nn.Sequential(nn.Linear(n_features, n_features), nn.ReLU(), nn.Linear(n_features, dim))

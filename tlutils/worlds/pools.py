@@ -1,11 +1,12 @@
 """A pool of coloured letters or photographs without labels, and a few with labels: what chapters 6 and 7 learn from."""
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tlutils import data
+from tlutils import data, selfsup
 from tlutils.worlds.sources import GLYPHS, world
 from tlutils.worlds.tasks import tensors
 
@@ -28,6 +29,26 @@ class Pool:
     def few(self, n: int, seed: int) -> Tensor:
         """Return the places of n labelled images of each class, drawn by the seed."""
         return torch.as_tensor(data.subset_per_class(self.y_labelled.cpu().numpy(), n, seed), device=self.x.device)
+
+    def repainted(self, paint: str) -> "Pool":
+        """Return the pool, labelled and test images too, in "grey", or "even", grey of one mean and contrast.
+
+        Convention: grey is the brightness in three equal channels; even images have mean 0 and standard deviation 0.8;
+            "colour" leaves all as it is.
+        Errors: ValueError for another paint.
+        """
+        if paint == "colour":
+            return self
+        if paint not in ("grey", "even"):
+            raise ValueError(f"paint must be colour, grey or even, got {paint!r}")
+        done = {}
+        for name in ("x", "x_labelled", "x_test"):
+            x = getattr(self, name)
+            x = torch.einsum("c,nchw->nhw", x.new_tensor(selfsup.views.GREY), x)[:, None]
+            if paint == "even":
+                x = 0.8 * (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True)
+            done[name] = x.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
+        return dataclasses.replace(self, **done)
 
 
 def pool(name: str, seed: int, *, n_pool: int, n_classes: int, n_other: int, n_labelled: int, n_test: int,
