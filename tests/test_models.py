@@ -42,7 +42,8 @@ def test_tiny_vit_shapes_tokens_and_order_of_positions():
     lambda: models.tiny_vit(3, dim=50), lambda: models.tiny_vit(3, depth=0), lambda: models.digit_net(0),
     lambda: models.digit_net(3, side=15), lambda: models.digit_net(3, norm="layer"),
     lambda: models.digit_net(3, dropout=1.0), lambda: models.word_net(2, 0),
-    lambda: models.word_net(2, 9, dropout=-0.1), lambda: models.TextEncoder(0, 3), lambda: models.TextEncoder(5, 3, dim=10),
+    lambda: models.word_net(2, 9, dropout=-0.1), lambda: models.TextEncoder(0, 3),
+    lambda: models.TextEncoder(5, 3, dim=10),
 ])
 def test_sizes_are_checked(bad):
     with pytest.raises(ValueError, match="need"):
