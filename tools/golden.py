@@ -67,8 +67,8 @@ def cut_short(batches):
 
 
 def rows_of(run, config):
-    """Return the rows of one tiny run with seed 0 in today's words, without times."""
-    return [convert.renamed(row) for row in run(shrunk(config), 0) if row["unit"].split()[0] != "s"]
+    """Return the rows of one tiny run with seed 0, without times."""
+    return [row for row in run(shrunk(config), 0) if row["unit"].split()[0] != "s"]
 
 
 def write_rows(out, names):
@@ -93,13 +93,16 @@ def write_rows(out, names):
 
 
 def run_tree(tree, names):
-    """Return {preset: what `write_rows` wrote} of the code in the folder `tree`."""
+    """Return {preset: what `write_rows` wrote} of the code in the folder `tree`, its rows in today's words."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "rows.jsonl")
         environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, "-W", "ignore", __file__, "--write", str(out), "--tree", str(tree), *names],
                        cwd=tree, env=environment, check=True)
-        return {made["name"]: made for made in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
+        found = {made["name"]: made for made in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
+    for made in found.values():  # renamed here: the other tree does not know the words of this one
+        made |= {"rows": [convert.renamed(row) for row in made["rows"]]} if "rows" in made else {}
+    return found
 
 
 def differences(before, after):
