@@ -57,11 +57,60 @@ def test_tiny_vit_shapes_tokens_and_order_of_positions():
 
 @pytest.mark.parametrize("bad", [
     lambda: models.conv8(0), lambda: models.conv8(3, widths=(1, 2)), lambda: models.tiny_vit(3, side=22),
-    lambda: models.tiny_vit(3, dim=50), lambda: models.tiny_vit(3, depth=0),
+    lambda: models.tiny_vit(3, dim=50), lambda: models.tiny_vit(3, depth=0), lambda: models.digit_net(0),
+    lambda: models.digit_net(3, side=15), lambda: models.digit_net(3, norm="layer"),
+    lambda: models.digit_net(3, dropout=1.0), lambda: models.word_net(2, 0),
+    lambda: models.word_net(2, 9, dropout=-0.1), lambda: models.TextEncoder(0, 3),
+    lambda: models.TextEncoder(5, 3, dim=10),
 ])
 def test_sizes_are_checked(bad):
     with pytest.raises(ValueError, match="need"):
         bad()
+
+
+@pytest.mark.parametrize("side, left", [(24, 3), (28, 4), (16, 1), (32, 5)])
+def test_digit_net_is_two_convolutions_features_and_a_head(side, left):
+    model = models.digit_net(10, side)
+    assert list(surgery.layers(model)) == ["conv1", "conv2", "features", "head"]
+    assert model[:2](torch.zeros(2, 3, side, side)).shape == (2, 32, left, left)
+    assert model[:3](torch.zeros(2, 3, side, side)).shape == (2, 100)
+    assert model(torch.zeros(2, 3, side, side)).shape == (2, 10)
+
+
+def test_digit_net_has_the_norm_and_the_dropout_that_it_is_told():
+    usual, other = (list(models.digit_net(3, **options).modules()) for options in ({}, {"norm": "batch", "dropout": 0}))
+    assert any(isinstance(m, nn.InstanceNorm2d) for m in usual) and any(isinstance(m, nn.BatchNorm2d) for m in other)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in usual)
+    assert [[m.p for m in net if isinstance(m, nn.Dropout)] for net in (usual, other)] == [[0.5], [0]]
+
+
+def test_word_net_drops_out_behind_its_features():
+    model = models.word_net(2, 30, dropout=0.25)
+    assert list(surgery.layers(model)) == ["features", "head"] and model[0][-1].p == 0.25
+    assert model(torch.zeros(4, 30)).shape == (4, 2) and model[:1](torch.zeros(4, 30)).shape == (4, 50)
+
+
+def test_a_text_is_the_mean_of_its_words_and_padding_has_no_say_in_it():
+    text = models.TextEncoder(5, 3, dim=8, depth=1, length=4).eval()
+    tokens = torch.tensor([[2, 3, 0, 0], [2, 3, 4, 1]])
+    with torch.no_grad():
+        z = text.norm(text.blocks(text.word(tokens) + text.place))
+        by_hand = torch.stack([text.out(z[0, :2].mean(0)), text.out(z[1].mean(0))])
+        torch.testing.assert_close(text(tokens), by_hand)
+        other = text(tokens.flip(1).roll(2, 1))                                      # the same words in other places
+    assert text(tokens).shape == (2, 3) and not torch.allclose(other[1], by_hand[1], atol=1e-4)
+
+
+def test_a_pair_of_encoders_reads_the_words_that_it_knows():
+    def numbers(texts, words, length):
+        return np.array([[words.index(word) + 2 if word in words else 1 for word in text.split()] + [0] * (length - 2)
+                         for text in texts])
+
+    both = models.Pair(nn.Linear(4, 3), models.TextEncoder(2, 3, length=5), ("red", "a"), numbers)
+    assert both.tokens(["red a", "a mauve"]).tolist() == [[2, 3, 0, 0, 0], [3, 1, 0, 0, 0]]
+    assert both.text(both.tokens(["red a"])).shape == both.image(torch.zeros(1, 4)).shape
+    assert both.scale().item() == pytest.approx(1 / 0.07, rel=1e-5)
+    assert {name.split(".")[0] for name, _ in both.named_parameters()} == {"image", "text", "scale"}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small"])

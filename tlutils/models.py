@@ -5,12 +5,14 @@ import math
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from tlutils import selfsup
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FAMILIES = {"ResNet": ("resnet", "resnext", "wide_resnet"), "MobileNet": "mobilenet", "SqueezeNet": "squeezenet",
@@ -140,6 +142,88 @@ def tiny_vit(n_classes: int, channels: int = 1, side: int = 24, dim: int = 48, d
 
 
 BUILDERS = {"conv8": conv8, "tiny_vit": tiny_vit}  # what checkpoints and configurations call by name
+
+
+def digit_net(n_classes: int, side: int = 24, *, norm: str = "instance", dropout: float = 0.5) -> nn.Sequential:
+    """Return the network of chapter 9 for coloured digits: conv1, conv2, features (100 of them), head.
+
+    Shapes: images (n, 3, side, side) -> scores (n, n_classes).
+    Convention: a convolution is 5x5 without a margin, then the norm, "instance" or "batch", ReLU, and the maximum of
+        2x2; dropout stands before the features.
+    Errors: ValueError unless n_classes >= 1, side >= 16, and norm and 0 <= dropout < 1 are as said.
+
+    >>> digit_net(n_classes=10)[:2](torch.zeros(5, 3, 24, 24)).shape
+    torch.Size([5, 32, 3, 3])
+    """
+    if n_classes < 1 or side < 16 or norm not in ("instance", "batch") or not 0 <= dropout < 1:
+        raise ValueError(f"need n_classes >= 1, side >= 16, norm instance or batch and 0 <= dropout < 1, got "
+                         f"{n_classes}, {side}, {norm!r} and {dropout}")
+
+    def block(c_in, c_out):
+        between = nn.InstanceNorm2d(c_out, affine=True) if norm == "instance" else nn.BatchNorm2d(c_out)
+        return nn.Sequential(nn.Conv2d(c_in, c_out, 5), between, nn.ReLU(), nn.MaxPool2d(2))
+
+    left = ((side - 4) // 2 - 4) // 2
+    # the features before the convolutions: each takes its initial values from the generator in this order
+    features = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(32 * left**2, 100), nn.ReLU())
+    return nn.Sequential(OrderedDict(conv1=block(3, 16), conv2=block(16, 32), features=features,
+                                     head=nn.Linear(100, n_classes)))
+
+
+def word_net(n_classes: int, n_words: int, *, dropout: float = 0.5) -> nn.Sequential:
+    """Return the network of chapter 9 for bags of words: features (50 of them, with dropout), head.
+
+    Shapes: counts of words (n, n_words) -> scores (n, n_classes).
+    Errors: ValueError unless both sizes are positive and 0 <= dropout < 1.
+
+    >>> word_net(n_classes=2, n_words=300)(torch.zeros(5, 300)).shape
+    torch.Size([5, 2])
+    """
+    if min(n_classes, n_words) < 1 or not 0 <= dropout < 1:
+        raise ValueError(f"need n_classes and n_words >= 1 and 0 <= dropout < 1, got {n_classes}, {n_words}, {dropout}")
+    features = nn.Sequential(nn.Linear(n_words, 50), nn.ReLU(), nn.Dropout(dropout))
+    return nn.Sequential(OrderedDict(features=features, head=nn.Linear(50, n_classes)))
+
+
+class TextEncoder(nn.Module):
+    """Words and their places, transformer blocks, the mean over the words that are there, and a linear layer.
+
+    Shapes: tokens (n, length) from `data.tokenize` -> (n, dim_out).
+    Errors: ValueError unless all sizes are positive and heads divides dim.
+    """
+
+    def __init__(self, n_words: int, dim_out: int, dim: int = 64, depth: int = 2, length: int = 16, heads: int = 4):
+        super().__init__()
+        if min(n_words, dim_out, dim, depth, length, heads) < 1 or dim % heads:
+            raise ValueError(f"need positive sizes and heads that divide dim, got n_words {n_words}, dim_out "
+                             f"{dim_out}, dim {dim}, depth {depth}, length {length}, heads {heads}")
+        self.length = length
+        self.word = nn.Embedding(n_words + 2, dim)                # and two for padding and for unknown words
+        self.place = nn.Parameter(0.02 * torch.randn(length, dim))
+        self.blocks = nn.Sequential(*[TransformerBlock(dim, heads) for _ in range(depth)])
+        self.norm, self.out = nn.LayerNorm(dim), nn.Linear(dim, dim_out)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        z = self.norm(self.blocks(self.word(tokens) + self.place))        # (n, length, dim)
+        there = (tokens > 0)[..., None]
+        return self.out((z * there).sum(1) / there.sum(1))                # (n, dim_out)
+
+
+class Pair(nn.Module):
+    """The two encoders of CLIP with features of one width, the learned scale of their similarities, and its words.
+
+    Convention: tokenize(texts, words, length) gives the numbers that text reads, as `data.tokenize` does; words are
+        those that it knows.
+    """
+
+    def __init__(self, image: nn.Module, text: TextEncoder, words: Sequence[str], tokenize: Callable[..., np.ndarray]):
+        super().__init__()
+        self.words, self.tokenize = list(words), tokenize
+        self.image, self.text, self.scale = image, text, selfsup.LogitScale()
+
+    def tokens(self, texts: list[str]) -> Tensor:
+        """Return texts as tokens (n, length) on the device of the model."""
+        return torch.from_numpy(self.tokenize(texts, self.words, self.text.length)).to(self.scale.t.device)
 
 
 class ImageNetInput(nn.Module):

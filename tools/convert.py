@@ -29,7 +29,8 @@ def renamed(row):
     row = {FACTORS.get(key, key): value for key, value in row.items()}
     metric, unit, method = row.get("metric"), row["unit"], row.get("method")
     if "n" in row:  # layers in chapter 2, images where times are told
-        row["n_images" if row["n"] > 1000 else "copied"] = row.pop("n")
+        n = row.pop("n")
+        row["n_images" if n > 1000 else "copied"] = n
     if unit == "s of CPU":
         row |= {"metric": "cpu_seconds", "unit": "s"}
     elif metric == "loss":

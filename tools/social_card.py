@@ -22,7 +22,7 @@ def gaps(rows, treatment, n):
     rows = [row for row in rows if row["metric"] == "accuracy" and row["target"] in "AB"]
     base = {(row["seed"], row["target"]): row["value"] for row in rows if row["method"] == "base"}
     return np.array([100 * (row["value"] - base[row["seed"], row["target"]])
-                     for row in rows if anb.treatment(row) == treatment and row["n"] == n])
+                     for row in rows if anb.treatment(row) == treatment and row["copied"] == n])
 
 
 def draw(path):

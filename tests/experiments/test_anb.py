@@ -4,7 +4,7 @@ import dataclasses
 import pytest
 import torch
 
-from tlutils import train
+from tlutils import env, surgery, train
 from tlutils.experiments import anb
 
 TINY = anb.Config(n_classes=4, n_train=120, n_test=60, steps=6, widths=(4, 4, 4, 4, 4, 4), layers=(1, 7),
@@ -48,7 +48,7 @@ def test_two_sources_differ_in_nothing_but_the_copied_layers(tasks):
 def test_stored_features_give_what_training_through_the_frozen_layers_gives(tasks):
     source = anb.base(tasks["A"], TINY, seed=0)
     stored = anb.transfer(source, tasks["B"], 3, TINY, seed=1, tune=False)
-    model = anb.surgery.freeze(anb.surgery.copy_layers(source, anb.network(tasks["B"], TINY, 1), 3), 3)
+    model = surgery.freeze(surgery.copy_layers(source, anb.network(tasks["B"], TINY, 1), 3), 3)
     anb.train_on(model, tasks["B"].x, tasks["B"].y, TINY, 1)
     torch.testing.assert_close(train.predict(model, tasks["B"].x_test), train.predict(stored, tasks["B"].x_test),
                                rtol=1e-3, atol=1e-3)
@@ -62,9 +62,16 @@ def test_run_gives_every_treatment_twice_the_same():
     assert {anb.treatment(r) for r in accuracy if r["target"] == "D"} == {
         "base", "random", "BnB", "BnB+", "DnB", "DnB+"}
     assert not any(anb.treatment(r).endswith("+") for r in anb.run(dataclasses.replace(TINY, tuned=()), seed=0))
-    assert anb.live() == anb.LIVE
+    assert env.pick(anb.LIVE, anb.FULL) == anb.LIVE
     assert len(accuracy) == 3 + 2 * 2 * 7 and len({tuple(sorted(r.items())) for r in accuracy}) == len(accuracy)
     assert accuracy == [r for r in anb.run(TINY, seed=0) if r["metric"] == "accuracy"]
+    assert len(rows) == 2 * len(accuracy) and {r["metric"] for r in rows} == {"accuracy", "seconds"}
+
+
+def test_a_record_names_the_images_of_all_tasks(tasks):
+    parts = anb.EXPERIMENT.describe(TINY)["parts"]
+    assert {name: part["n"] for name, part in parts.items()} == {"A": 120, "B": 120, "D": 120}
+    assert len({part["sha256"] for part in parts.values()}) == 3
 
 
 def test_random_layers_have_statistics_of_the_target(tasks):
@@ -80,7 +87,7 @@ def test_n_is_checked(tasks):
 
 def test_the_larger_scale_is_the_same_experiment_on_photographs(monkeypatch, real_root):
     monkeypatch.setenv("TLUTILS_SCALE", "full")
-    config = dataclasses.replace(anb.live(), n_train=150, steps=2, widths=TINY.widths, layers=(7,))
+    config = dataclasses.replace(env.pick(anb.LIVE, anb.FULL), n_train=150, steps=2, widths=TINY.widths, layers=(7,))
     tasks = anb.tasks(config, seed=0)
     assert list(tasks) == ["A", "B", "D"] and all(t.n_classes == 15 for t in tasks.values())
     assert {anb.treatment(r) for r in anb.run(config, seed=0)} == {

@@ -1,4 +1,4 @@
-"""CLIP in miniature: nothing leaks into training, prompts ask what they say, and answers are cosines."""
+"""CLIP in miniature: nothing leaks into training, captions belong to their pictures, and every question is asked."""
 import dataclasses
 
 import numpy as np
@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tlutils import data
-from tlutils.experiments import clip, prompts
+from tlutils import data, env, selfsup, train
+from tlutils.data import prompts
+from tlutils.experiments import clip
 
 TINY = clip.Config(n_train=200, n_test=60, steps=3, batch_size=16, widths=(4,) * 6, dim=8)
 
@@ -70,47 +71,10 @@ def test_the_loss_is_that_of_unit_vectors_and_moves_every_part(splits, model):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in (model.text.place, model.scale.t))
 
 
-def test_prompts_ask_for_every_value_in_every_setting():
-    assert prompts.filled("the letter {letter}", "letter") == [[f"the letter {c}"] for c in prompts.NAMES["letter"]]
-    full = prompts.filled(prompts.FULL, "letter")
-    assert len(full) == 16 and {len(group) for group in full} == {8 * 4 * 2} and len(set(sum(full, []))) == 16 * 64
-    pairs = prompts.filled(prompts.FULL, "pair")
-    assert len(pairs) == 128 and len(pairs[0]) == 8 and " red letter b " in pairs[8][0]
-    one = prompts.filled(prompts.FULL, "size", letter="k", colour="crimson", ground="plain")
-    assert one == [[f"a photo of a {size} crimson letter k on a plain background"] for size in ("small", "large")]
-    assert sorted(prompts.SALAD.split()) == sorted(prompts.FULL.split())
-
-
 def test_every_question_has_a_class_for_every_value():
     sizes = {"letter": 16, "colour": 8, "ground": 4, "size": 2, "pair": 128}
-    for name, (attribute, texts) in prompts.questions().items():
+    for name, (attribute, texts) in clip.questions().items():
         assert len(texts) == sizes[attribute], name
-
-
-def test_an_ensemble_is_the_mean_direction_and_one_prompt_is_itself(model):
-    texts = [["red b"], ["blue k"]]
-    alone = F.normalize(model.text.eval()(model.tokens(["red b", "blue k"])))
-    torch.testing.assert_close(prompts.class_vectors(model, texts), alone, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(prompts.class_vectors(model, [["red b", "red b"], ["blue k"] * 2]), alone,
-                               rtol=1e-4, atol=1e-5)
-    both = prompts.class_vectors(model, [["red b", "blue k"]])
-    torch.testing.assert_close(both[0], F.normalize(alone.sum(0), dim=0), rtol=1e-4, atol=1e-5)
-
-
-def test_zero_shot_takes_the_most_similar_text(model):
-    vectors = prompts.class_vectors(model, [["red b"], ["blue k"], ["a photo of a small white letter z"]])
-    z = vectors[[2, 0, 1, 1]]
-    texts = [["red b"], ["blue k"], ["a photo of a small white letter z"]]
-    assert prompts.zero_shot(model, z, texts).tolist() == [2, 0, 1, 1]
-
-
-def test_prompts_one_at_a_time():
-    assert prompts.each_alone([["a", "b"], ["c", "d"]]) == [[["a"], ["c"]], [["b"], ["d"]]]
-
-
-def test_labels():
-    a = {"letter": np.array([0, 15]), "colour": np.array([3, 7]), "count": np.array([1, 3])}
-    assert prompts.label(a, "pair").tolist() == [3, 127] and prompts.label(a, "count").tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("heads", [24, 128])
@@ -122,7 +86,7 @@ def test_supervised_scores_are_read_by_their_heads(heads):
         scores[[0, 1, 2], [16 + 3, 16 + 7, 16 + 1]] = 1
     else:
         scores[[0, 1, 2], [3, 127, 8 * 3 + 1]] = 1
-    found = clip.judged(torch.nn.Identity(), scores, a)
+    found = clip.evaluate_labelled(torch.nn.Identity(), scores, a)
     assert found == pytest.approx({"letter": 2 / 3, "colour": 1, "pair": 2 / 3})
 
 
@@ -151,18 +115,33 @@ def test_one_small_run(variants):
     assert {row["variant"] for row in rows} == set(variants)
     assert {row["split"] for row in rows if "split" in row} == {"seen", "held"}
     assert all(0 <= row["value"] <= 1 for row in rows if row["unit"] == "fraction")
-    counted = {row["variant"] for row in rows if row["metric"] == "count, ensemble"}
+    counted = {row["variant"] for row in rows if row.get("question") == "count, ensemble"}
     assert counted == {variant for variant in variants if "count" in variant}
+    assert {row["question"] for row in rows if row["metric"] == "accuracy" and row["method"] == "two heads"} <= {
+        "letter", "colour", "pair"}
+
+
+def test_a_record_names_the_pictures_of_every_variant():
+    parts = clip.EXPERIMENT.describe(dataclasses.replace(TINY, variants=("base", "count always told")))["parts"]
+    assert {name: part["n"] for name, part in parts.items()} == {
+        f"{variant}, {split}": n for variant in ("base", "count always told")
+        for split, n in (("train", 200), ("seen", 60), ("held", 60))}
+    assert len({part["sha256"] for part in parts.values()}) == 6
+
+
+def test_words_are_encoded_as_in_training(model):
+    z = clip.text_encoder(model)(["red b", "blue k"])
+    torch.testing.assert_close(z, train.predict(model.text, model.tokens(["red b", "blue k"])))
+    vectors = selfsup.class_vectors(clip.text_encoder(model), [["red b"], ["blue k"]])
+    torch.testing.assert_close(vectors, F.normalize(z))
 
 
 def test_unknown_words_all_look_alike(splits, model):
-    found = prompts.answers(model, *splits["seen"])
+    found = clip.evaluate_prompts(model, *splits["seen"])
     assert found["colour, unknown word"] == pytest.approx((splits["seen"][1]["colour"] == 0).mean())
 
 
 def test_guards(splits):
-    with pytest.raises(ValueError, match="attribute must be .* got 'mood'"):
-        prompts.filled("a {mood} {letter}", "mood")
     with pytest.raises(ValueError, match="method must be .* got 'guess'"):
         clip.supervised(*splits["train"], TINY, 0, "guess")
     with pytest.raises(ValueError, match="style must be"):
@@ -171,9 +150,9 @@ def test_guards(splits):
 
 def test_the_larger_scale_is_the_same_world(monkeypatch):
     monkeypatch.setenv("TLUTILS_SCALE", "laptop")
-    assert clip.at_scale(clip.LAPTOP) is clip.LAPTOP
+    assert env.pick(clip.LAPTOP, clip.FULL) is clip.LAPTOP
     monkeypatch.setenv("TLUTILS_SCALE", "full")
-    large = clip.at_scale(clip.LAPTOP)
+    large = env.pick(clip.LAPTOP, clip.FULL)
     assert large.side == 32 and large.n_train > clip.LAPTOP.n_train
     small = dataclasses.replace(large, n_train=40, n_test=20, steps=2, batch_size=16, widths=(4,) * 6)
     assert len({row["method"] for row in clip.run(small, seed=0)}) == 4

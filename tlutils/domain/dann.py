@@ -53,19 +53,30 @@ def dann_loss(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float],
     Errors: ValueError if model is no `nn.Sequential`, images of the two domains differ in shape, or y_s is not a vector
         of integers, one for each image of the source.
     """
-    if not isinstance(model, nn.Sequential):
-        raise ValueError(f"model must be an nn.Sequential, got {type(model).__name__}")
+    check_step(model, batch)
     blocks = list(model._modules.values())  # a slice of a subclass would build a new network
     x_s, y_s, x_t, lam = batch
+    z = nn.Sequential(*blocks[:at])(torch.cat([x_s, x_t]))                          # (n_s + n_t, ...)
+    logits = domain(grad_reverse(z.flatten(1), lam))                                # (n_s + n_t,)
+    labels = label_loss(nn.Sequential(*blocks[at:])(z[: len(x_s)]), y_s)
+    return labels + domain_loss(logits[: len(x_s)], logits[len(x_s):])
+
+
+def check_step(model: nn.Sequential, batch: tuple[Tensor, Tensor, Tensor, float]) -> None:
+    """Do nothing for a model and a batch that the losses of two domains can take; else ValueError."""
+    if not isinstance(model, nn.Sequential):
+        raise ValueError(f"model must be an nn.Sequential, got {type(model).__name__}")
+    x_s, y_s, x_t, _ = batch
     if y_s.ndim != 1 or y_s.is_floating_point():
         raise ValueError(f"y_s must be integers ({len(x_s)},), got {y_s.dtype} {tuple(y_s.shape)}")
     if x_s.shape[1:] != x_t.shape[1:] or len(x_s) != len(y_s) or min(len(x_s), len(x_t)) == 0:
         raise ValueError("both domains need images of one shape and the source a label each, got "
                          f"{tuple(x_s.shape)}, {tuple(y_s.shape)} and {tuple(x_t.shape)}")
-    z = nn.Sequential(*blocks[:at])(torch.cat([x_s, x_t]))                          # (n_s + n_t, ...)
-    logits = domain(grad_reverse(z.flatten(1), lam))                                # (n_s + n_t,)
-    scores, y_s = nn.Sequential(*blocks[at:])(z[: len(x_s)]), y_s.long()
+
+
+def label_loss(scores: Tensor, y_s: Tensor) -> Tensor:
+    """Return the cross-entropy of the source's scores (n, k) and labels (n,); ValueError for a label without column."""
+    y_s = y_s.long()
     if not 0 <= y_s.min() <= y_s.max() < scores.shape[1]:
         raise ValueError(f"y_s must be in 0..{scores.shape[1] - 1}, got {int(y_s.min())}..{int(y_s.max())}")
-    labels = F.cross_entropy(scores, y_s)
-    return labels + domain_loss(logits[: len(x_s)], logits[len(x_s):])
+    return F.cross_entropy(scores, y_s)

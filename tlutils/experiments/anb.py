@@ -7,8 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tlutils import data, env, models, surgery, train
-from tlutils.experiments import record
+from tlutils import data as datasets
+from tlutils import env, models, surgery, train
+from tlutils.experiments.experiment import Experiment
+from tlutils.results import row
+from tlutils.worlds import Task, task
 
 CHAPTER = "02_general_to_specific"
 N_LAYERS = 7  # layers that can be copied; the eighth is the head
@@ -33,21 +36,6 @@ class Config:
     tuned: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)  # the layers at which AnB+ and BnB+ are run as well
 
 
-@dataclass(frozen=True)
-class Task:
-    """Images of one task, standardised (n, c, h, w), with labels 0 ... n_classes - 1."""
-
-    x: Tensor
-    y: Tensor
-    x_test: Tensor
-    y_test: Tensor
-
-    @property
-    def n_classes(self) -> int:
-        """The number of classes, for labels 0 ... n_classes - 1."""
-        return int(self.y.max()) + 1
-
-
 def tasks(config: Config, seed: int) -> dict[str, Task]:
     """Return the tasks of one seed: A and B alike, D of another kind (for split "kinds": N natural, M man-made).
 
@@ -55,17 +43,17 @@ def tasks(config: Config, seed: int) -> dict[str, Task]:
     """
     rng = np.random.default_rng(seed)
     if config.source == "glyphs":
-        letters = rng.permutation(data.glyph_classes("letters"))[: 2 * config.n_classes]
-        symbols = rng.permutation(data.glyph_classes("symbols"))[: config.n_classes]
-        half = data.split_classes(letters, by="random", seed=seed)
+        letters = rng.permutation(datasets.glyph_classes("letters"))[: 2 * config.n_classes]
+        symbols = rng.permutation(datasets.glyph_classes("symbols"))[: config.n_classes]
+        half = datasets.split_classes(letters, by="random", seed=seed)
         characters = {"A": letters[half[0]], "B": letters[half[1]], "D": symbols}
-        return {name: _task(data.glyphs(list(chars), config.n_train, seed=1000 * seed + k),
-                            data.glyphs(list(chars), config.n_test, seed=1000 * seed + 500 + k))
+        return {name: task(datasets.glyphs(list(chars), config.n_train, seed=1000 * seed + k),
+                           datasets.glyphs(list(chars), config.n_test, seed=1000 * seed + 500 + k))
                 for k, (name, chars) in enumerate(characters.items())}
-    full = data.load(config.source, download=True)
-    natural, made = data.split_classes(full.classes, by="kind", seed=seed)
+    full = datasets.load(config.source, download=True)
+    natural, made = datasets.split_classes(full.classes, by="kind", seed=seed)
     if config.split == "halves":
-        parts = dict(zip("AB", data.split_classes(full.classes, by="random", seed=seed), strict=True))
+        parts = dict(zip("AB", datasets.split_classes(full.classes, by="random", seed=seed), strict=True))
     elif config.split == "kinds":
         parts = {"N": natural, "M": made}
     elif config.split == "three":
@@ -76,16 +64,14 @@ def tasks(config: Config, seed: int) -> dict[str, Task]:
     out = {}
     for name, classes in parts.items():
         classes = rng.permutation(classes)[: config.n_classes]
-        images, labels = data.select_classes(full.train_images, full.train_labels, classes)
-        keep = data.subset_per_class(labels, config.n_train // config.n_classes, seed)
-        test = data.select_classes(full.test_images, full.test_labels, classes)
-        out[name] = _task((images[keep], labels[keep]), test)
+        images, labels = datasets.select_classes(full.train_images, full.train_labels, classes)
+        keep = datasets.subset_per_class(labels, config.n_train // config.n_classes, seed)
+        test = datasets.select_classes(full.test_images, full.test_labels, classes)
+        out[name] = task((images[keep], labels[keep]), test)
     return out
 
 
-def live() -> Config:
-    """Return what chapter 2 runs live: letters and symbols; at scale "full" photographs (CIFAR-100), wide and long."""
-    return FULL_LIVE if env.scale() == "full" else LIVE
+data = tasks  # under the name that every experiment has
 
 
 def network(task: Task, config: Config, seed: int) -> nn.Sequential:
@@ -95,10 +81,8 @@ def network(task: Task, config: Config, seed: int) -> nn.Sequential:
 
 
 def train_on(model: nn.Sequential, x: Tensor, y: Tensor, config: Config, seed: int) -> nn.Sequential:
-    """Train model by the protocol of config and return it."""
-    optimizer, scheduler = train.adamw((p for p in model.parameters() if p.requires_grad), config.lr, config.steps)
-    batches = train.batches(x, y, config.batch_size, config.steps, seed)
-    train.fit(model, batches, train.classify, optimizer, scheduler=scheduler)
+    """Train what is not frozen in model by the protocol of config and return it."""
+    train.train(model, x, y, lr=config.lr, steps=config.steps, batch_size=config.batch_size, seed=seed)
     return model
 
 
@@ -136,30 +120,28 @@ def random_layers(task: Task, config: Config, seed: int) -> nn.Sequential:
 
 def run(config: Config, seed: int) -> list[dict]:
     """Return all rows of one seed: accuracy and seconds of base and of every treatment, layer count and target."""
-    all_tasks, bases, rows = tasks(config, seed), {}, []
-    for k, (name, task) in enumerate(all_tasks.items()):
+    parts, bases, rows = data(config, seed), {}, []
+
+    def note(method, model, start, target, copied):
+        accuracy = train.evaluate(model, parts[target].x_test, parts[target].y_test)
+        rows.append(row(method, seed, "accuracy", accuracy, target=target, copied=copied))
+        seconds = time.perf_counter() - start
+        rows.append(row(method, seed, "seconds", seconds, digits=3, target=target, copied=copied))
+
+    for k, (name, part) in enumerate(parts.items()):
         start = time.perf_counter()
-        bases[name] = base(task, config, 100 * seed + k)
-        accuracy = train.evaluate(bases[name], task.x_test, task.y_test)
-        rows += _rows(accuracy, start, method="base", seed=seed, target=name, n=0)
+        bases[name] = base(part, config, 100 * seed + k)
+        note("base", bases[name], start, name, 0)
     for target in config.targets:
-        task = all_tasks[target]
-        donors = {"random": random_layers(task, config, 100 * seed + 90)}
-        donors |= {f"{source}n{target}": bases[source] for source in sources(target, all_tasks)}
+        donors = {"random": random_layers(parts[target], config, 100 * seed + 90)}
+        donors |= {f"{source}n{target}": bases[source] for source in sources(target, parts)}
         for n in config.layers:
             upper = 100 * seed + 10 + n  # seeds the fresh upper layers and the batches: the same for all donors
             for method, donor in donors.items():
                 for plus, tune in (("", False), ("+", True))[: 1 + (n in config.tuned and method != "random")]:
                     start = time.perf_counter()
-                    model = transfer(donor, task, n, config, upper, tune=tune)
-                    accuracy = train.evaluate(model, task.x_test, task.y_test)
-                    rows += _rows(accuracy, start, method=method + plus, seed=seed, target=target, n=n)
+                    note(method + plus, transfer(donor, parts[target], n, config, upper, tune=tune), start, target, n)
     return rows
-
-
-def _rows(accuracy: float, start: float, **keys) -> list[dict]:
-    return [{**keys, "metric": "accuracy", "value": round(accuracy, 5), "unit": "fraction"},
-            {**keys, "metric": "wall_s", "value": round(time.perf_counter() - start, 3), "unit": "s"}]
 
 
 def sources(target: str, names) -> list[str]:
@@ -177,39 +159,26 @@ def treatment(row: dict) -> str:
     return f"{kind}nB{plus}"
 
 
-def describe(config: Config) -> dict:
-    """Name the data of a run: the set, the sizes, and the SHA-256 of the first seed's training images of task 1."""
-    from tlutils.results import sha256
-    first = next(iter(tasks(config, 0).values()))
-    return {"name": config.source, "split": config.split, "n_train": len(first.x), "n_test": len(first.x_test),
-            "sha256": sha256(first.x.cpu().numpy(), first.y.cpu().numpy())}
-
-
-def _task(train_set, test_set) -> Task:
-    (images, labels), (test_images, test_labels) = train_set, test_set
-    where = env.device()
-    return Task(data.to_tensor(images, where), torch.as_tensor(labels, device=where),
-                data.to_tensor(test_images, where), torch.as_tensor(test_labels, device=where))
-
-
 GLYPHS = Config()
-LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))  # what chapter 2 runs
 HALVES = Config("cifar100", "halves", n_classes=50, n_train=12_500, steps=800, widths=(16, 24, 32, 32, 48, 64),
                 targets=("A", "B"), tuned=(1, 3, 5, 7))
 KINDS = dataclasses.replace(HALVES, split="kinds", n_classes=30, n_train=7_500, targets=("N", "M"), tuned=())
-FULL = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256),
-        "tuned": Config.tuned}
-FULL_LIVE = dataclasses.replace(LIVE, **FULL | {"source": "cifar100", "split": "three", "n_classes": 15,
-                                                "n_train": 7_500, "n_test": 1_500, "steps": 3000})
+LARGE = {"n_train": 25_000, "steps": 6000, "batch_size": 128, "widths": (64, 96, 128, 128, 192, 256),
+         "tuned": Config.tuned}
+# what chapter 2 runs live: letters and symbols; at scale "full" photographs, in a wide network for long
+LIVE = dataclasses.replace(GLYPHS, layers=(1, 3, 5, 7), targets=("B",))
+FULL = dataclasses.replace(LIVE, **LARGE | {"source": "cifar100", "split": "three", "n_classes": 15, "n_train": 7_500,
+                                            "n_test": 1_500, "steps": 3000})
 PRESETS = {
     "anb_glyphs": ("How far can layers be moved between letters, and from symbols to letters?", GLYPHS),
     "anb_cifar100_halves": ("The same on photographs: random halves of CIFAR-100", HALVES),
     "anb_cifar100_kinds": ("And between natural and man-made things?", KINDS),
     "anb_cifar100_halves_full": ("Random halves of CIFAR-100, larger network, all images",
-                                 dataclasses.replace(HALVES, **FULL)),
+                                 dataclasses.replace(HALVES, **LARGE)),
     "anb_cifar100_kinds_full": ("Natural and man-made things, larger network, all images",
-                                dataclasses.replace(KINDS, **FULL | {"n_train": 15_000})),
+                                dataclasses.replace(KINDS, **LARGE | {"n_train": 15_000})),
 }
+EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data)
 
 if __name__ == "__main__":
-    record.main("tlutils.experiments.anb", CHAPTER, PRESETS, run, describe)
+    EXPERIMENT.main()

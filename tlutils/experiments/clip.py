@@ -1,18 +1,22 @@
 """CLIP in miniature: pictures and captions, combinations that were never seen together, wordings, and counts."""
 import dataclasses
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tlutils import data, env, models, selfsup, train
-from tlutils.data.captions import LETTERS
-from tlutils.experiments import record
-from tlutils.experiments.prompts import answers, label
+from tlutils import data as datasets
+from tlutils import env, models, selfsup, train
+from tlutils.data import prompts
+from tlutils.data.captions import LETTERS, TIMES, WORDS
+from tlutils.experiments.experiment import Experiment
+from tlutils.results import row
 
 CHAPTER = "08_clip_in_miniature"
 
@@ -37,38 +41,10 @@ class Config:
     variants: tuple[str, ...] = ("base",)                         # names of VARIANTS
 
 
-class TextEncoder(nn.Module):
-    """Words and their places, transformer blocks, the mean over the words that are there, and a linear layer.
-
-    Shapes: tokens (n, t) from `data.tokenize` -> (n, dim_out).
-    """
-
-    def __init__(self, n_words: int, dim_out: int, dim: int = 64, depth: int = 2, length: int = 16):
-        super().__init__()
-        self.word = nn.Embedding(n_words + 2, dim)                # and two for padding and for unknown words
-        self.place = nn.Parameter(0.02 * torch.randn(length, dim))
-        self.blocks = nn.Sequential(*[models.TransformerBlock(dim, heads=4) for _ in range(depth)])
-        self.norm, self.out = nn.LayerNorm(dim), nn.Linear(dim, dim_out)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        z = self.norm(self.blocks(self.word(tokens) + self.place))        # (n, t, dim)
-        there = (tokens > 0)[..., None]
-        return self.out((z * there).sum(1) / there.sum(1))                # (n, dim_out)
-
-
-class Pair(nn.Module):
-    """Image encoder, text encoder, and the learned scale of their similarities; the words it knows."""
-
-    def __init__(self, config: Config, words: list[str]):
-        super().__init__()
-        self.words, self.length = words, 16
-        self.image = models.conv8(config.dim, channels=3, side=config.side, widths=config.widths)
-        self.text = TextEncoder(len(words), config.dim)
-        self.scale = selfsup.LogitScale()
-
-    def tokens(self, texts: list[str]) -> Tensor:
-        """Return texts as tokens on the device of the model."""
-        return torch.from_numpy(data.tokenize(texts, self.words, self.length)).to(self.scale.t.device)
+VARIANTS = {"base": {},
+            "half held out": {"held": 4, "methods": ("CLIP", "two heads", "joint softmax")},
+            "count always told": {"most": 3, "told": 1.0, "methods": ("CLIP",)},
+            "count rarely told": {"most": 3, "told": 0.05, "methods": ("CLIP",)}}
 
 
 def pictures(config: Config, seed: int) -> dict[str, tuple[Tensor, dict[str, np.ndarray]]]:
@@ -76,39 +52,49 @@ def pictures(config: Config, seed: int) -> dict[str, tuple[Tensor, dict[str, np.
 
     Convention: "seen" are new pictures of the pairs that occur in training, "held" pictures of the pairs that do not.
     """
-    held = data.held_out_pairs(config.held, seed)
+    held = datasets.held_out_pairs(config.held, seed)
     plan = {"train": (config.n_train, ~held, seed), "seen": (config.n_test, ~held, 1000 + seed),
             "held": (config.n_test, held, 2000 + seed)}
-    drawn = {name: data.letter_pictures(n, s, pairs=pairs, most=config.most, side=config.side)
+    drawn = {name: datasets.letter_pictures(n, s, pairs=pairs, most=config.most, side=config.side)
              for name, (n, pairs, s) in plan.items()}
-    return {name: (data.to_tensor(images, env.device()), attributes) for name, (images, attributes) in drawn.items()}
+    return {name: (datasets.to_tensor(images, env.device()), attributes)
+            for name, (images, attributes) in drawn.items()}
 
 
-def pair(config: Config, seed: int) -> Pair:
+def data(config: Config, seed: int) -> dict:
+    """Return the splits of every variant; captions are drawn from the attributes in training, anew at every step."""
+    return {f"{variant}, {split}": part for variant in config.variants
+            for split, part in pictures(dataclasses.replace(config, **VARIANTS[variant]), seed).items()}
+
+
+def pair(config: Config, seed: int) -> models.Pair:
     """Return two untrained encoders that know every word of the captions, and no other."""
-    _, attributes = data.letter_pictures(4000, seed, most=config.most)
-    texts = data.captions(attributes, seed, style=config.captions, told=config.told)
+    _, attributes = datasets.letter_pictures(4000, seed, most=config.most)
+    texts = datasets.captions(attributes, seed, style=config.captions, told=config.told)
+    words = datasets.vocabulary(texts, least=1)
     env.seed_everything(seed)
-    return Pair(config, data.vocabulary(texts, least=1)).to(env.device())
+    image = models.conv8(config.dim, channels=3, side=config.side, widths=config.widths)
+    text = models.TextEncoder(len(words), config.dim)
+    return models.Pair(image, text, words, datasets.tokenize).to(env.device())
 
 
-def batches(model: Pair, x: Tensor, attributes: dict[str, np.ndarray], config: Config,
+def batches(model: models.Pair, x: Tensor, attributes: dict[str, np.ndarray], config: Config,
             seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (images, tokens of their captions), once a step; the captions are new each time."""
     place = torch.arange(len(x), device=x.device)
     for step, (images, index) in enumerate(train.batches(x, place, config.batch_size, config.steps, seed)):
         chosen = {name: values[index.cpu().numpy()] for name, values in attributes.items()}
-        texts = data.captions(chosen, seed * 1_000_003 + step, style=config.captions, told=config.told)
+        texts = datasets.captions(chosen, seed * 1_000_003 + step, style=config.captions, told=config.told)
         yield images, model.tokens(texts)
 
 
-def loss(model: Pair, batch: tuple[Tensor, Tensor]) -> Tensor:
+def loss(model: models.Pair, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Return the loss of CLIP for a batch of images and tokens."""
     images, tokens = batch
     return selfsup.clip_loss(F.normalize(model.image(images)), F.normalize(model.text(tokens)), model.scale())
 
 
-def trained(x: Tensor, attributes: dict[str, np.ndarray], config: Config, seed: int) -> tuple[Pair, list[float]]:
+def trained(x: Tensor, attributes: dict[str, np.ndarray], config: Config, seed: int) -> tuple[models.Pair, list[float]]:
     """Return two encoders trained on pictures and captions, and the loss of every step."""
     model = pair(config, seed)
     optimizer, scheduler = train.adamw(model.parameters(), config.lr, config.steps)
@@ -123,7 +109,7 @@ def supervised(x: Tensor, attributes: dict[str, np.ndarray], config: Config, see
         softmax runs over the pairs that occur in training.
     Errors: ValueError for another method.
     """
-    k, y = len(LETTERS), torch.from_numpy(label(attributes, "pair")).to(x.device)
+    k, y = len(LETTERS), torch.from_numpy(prompts.label(attributes, "pair")).to(x.device)
     missing = torch.bincount(y, minlength=8 * k) == 0
 
     def two_heads(model, batch):
@@ -141,13 +127,12 @@ def supervised(x: Tensor, attributes: dict[str, np.ndarray], config: Config, see
     env.seed_everything(seed)
     outputs = 8 * k if method == "128 classes" else k + 8
     model = models.conv8(outputs, channels=3, side=config.side, widths=config.widths).to(x.device)
-    optimizer, scheduler = train.adamw(model.parameters(), config.lr, config.steps)
-    batches = train.batches(x, y, config.batch_size, config.steps, seed)
-    train.fit(model, batches, losses[method], optimizer, scheduler=scheduler)
+    train.train(model, x, y, lr=config.lr, steps=config.steps, batch_size=config.batch_size, seed=seed,
+                loss=losses[method])
     return model
 
 
-def judged(model: nn.Sequential, x: Tensor, attributes: dict[str, np.ndarray]) -> dict[str, float]:
+def evaluate_labelled(model: nn.Sequential, x: Tensor, attributes: dict[str, np.ndarray]) -> dict[str, float]:
     """Return the accuracy of a supervised network for letter, colour and pair, whichever heads it has."""
     scores, k = train.predict(model, x).cpu(), len(LETTERS)
     if scores.shape[1] == 8 * k:
@@ -156,59 +141,107 @@ def judged(model: nn.Sequential, x: Tensor, attributes: dict[str, np.ndarray]) -
     else:
         letter, colour = scores[:, :k].argmax(1).numpy(), scores[:, k:].argmax(1).numpy()
         guess = {"letter": letter, "colour": colour, "pair": 8 * letter + colour}
-    return {name: float((found == label(attributes, name)).mean()) for name, found in guess.items()}
+    return {name: float((found == prompts.label(attributes, name)).mean()) for name, found in guess.items()}
+
+
+def text_encoder(model: models.Pair) -> Callable[[list[str]], Tensor]:
+    """Return how a trained pair of encoders turns texts into features, as `selfsup.zero_shot` asks for it."""
+    return lambda texts: train.predict(model.text, model.tokens(texts))
+
+
+def questions() -> dict[str, tuple[str, list[list[str]]]]:
+    """Return what is asked of every pair of encoders: name -> (attribute, prompts of each class)."""
+    filled, full = prompts.filled, prompts.FULL
+    short = [[text.format(letter=letter) for text in prompts.SHORT] for letter in prompts.NAMES["letter"]]
+    asked = {"letter, bare": ("letter", filled("{letter}", "letter")),
+             "letter, short": ("letter", filled("the letter {letter}", "letter")),
+             "letter, ensemble of short": ("letter", short),
+             "letter, ensemble": ("letter", filled(full, "letter")),
+             "pair, short": ("pair", filled("a {colour} letter {letter}", "pair")),
+             "pair, ensemble": ("pair", filled(full, "pair"))}
+    asked |= {f"{name}, ensemble": (name, filled(full, name)) for name in ("colour", "ground", "size")}
+    for which, word in ((1, "synonym"), (-1, "unknown word")):
+        asked[f"colour, {word}"] = ("colour", [[words[which]] for words in WORDS["colour"]])
+    return asked | {"colour, bare": ("colour", filled("{colour}", "colour"))}
+
+
+def evaluate_prompts(model: models.Pair, x: Tensor, attributes: dict[str, np.ndarray],
+                     most: int = 1) -> dict[str, float]:
+    """Return the accuracy of every question, and of single prompts their mean, lowest and highest."""
+    z, encode = F.normalize(train.predict(model.image, x)), text_encoder(model)
+
+    def accuracy(attribute, texts):
+        return float((selfsup.zero_shot(encode, z, texts) == prompts.label(attributes, attribute)).mean())
+
+    def one_by_one(template, attribute):
+        return [accuracy(attribute, texts) for texts in selfsup.each_alone(prompts.filled(template, attribute))]
+
+    found = {name: accuracy(*asked) for name, asked in questions().items()}
+    for name, template in (("full", prompts.FULL), ("salad", prompts.SALAD)):
+        alone = one_by_one(template, "letter")
+        found |= {f"letter, {name} {how}": float(f(alone))
+                  for how, f in (("mean", np.mean), ("lowest", np.min), ("highest", np.max))}
+    alone = one_by_one(prompts.FULL, "pair")
+    found |= {"pair, full mean": float(np.mean(alone)), "pair, full highest": float(np.max(alone))}
+    found |= evaluate_new_words(encode, z, attributes)
+    if most > 1:
+        letters = list(itertools.chain(*prompts.filled(prompts.FULL, "letter")))
+        found["count, ensemble"] = accuracy("count", [[f"{text} drawn {times}" for text in letters]
+                                                      for times in TIMES[:most]])
+    return found
+
+
+def evaluate_new_words(encode: Callable[[list[str]], Tensor], z: Tensor,
+                       attributes: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return how many pictures of a colour are found by its main word, a synonym, and a word that no caption used.
+
+    Convention: one colour at a time is renamed, the others keep their main word; the mean over the eight colours.
+    """
+    def vectors(words):
+        return selfsup.class_vectors(encode, [sum(prompts.filled(prompts.FULL, "letter", colour=word), [])
+                                              for word in words])
+
+    usual, recall = vectors(prompts.NAMES["colour"]), {}
+    for which, name in ((0, "main word"), (1, "synonym"), (-1, "unknown word")):
+        renamed, shares = vectors([words[which] for words in WORDS["colour"]]), []
+        for k in range(len(usual)):
+            mine, here = attributes["colour"] == k, usual.clone()
+            here[k] = renamed[k]
+            shares.append(((z @ here.T).argmax(1).cpu().numpy()[mine] == k).mean())
+        recall[f"colour found by {name}"] = float(np.mean(shares))
+    return recall
 
 
 def run(config: Config, seed: int) -> list[dict]:
     """Return all rows of one seed, by variant: accuracies on seen and held-out pairs, loss, temperature, seconds."""
-    rows = []
+    parts, rows = data(config, seed), []
     for variant in config.variants:
         here = dataclasses.replace(config, **VARIANTS[variant])
-        splits = pictures(here, seed)
+        x, attributes = parts[f"{variant}, train"]
         for method in here.methods:
-            start, keys = time.perf_counter(), {"method": method, "variant": variant, "seed": seed}
+            start, told = time.perf_counter(), partial(row, method, seed, variant=variant)
             if method == "CLIP":
-                model, losses = trained(*splits["train"], here, seed)
-                rows += [_row(keys, "loss", np.mean(losses[-25:]), "nats"),
-                         _row(keys, "temperature", 1 / model.scale().item(), "1")]
+                model, losses = trained(x, attributes, here, seed)
+                evaluate = partial(evaluate_prompts, most=here.most)
+                rows += [told("loss", np.mean(losses[-25:]), "nats"), told("temperature", 1 / model.scale().item())]
             else:
-                model = supervised(*splits["train"], here, seed, method)
-            rows.append(_row(keys, "seconds", time.perf_counter() - start, "s"))
+                model, evaluate = supervised(x, attributes, here, seed, method), evaluate_labelled
+            rows.append(told("seconds", time.perf_counter() - start))
             for split in ("seen", "held"):
-                found = answers(model, *splits[split], here.most) if method == "CLIP" else judged(model, *splits[split])
-                rows += [_row(keys | {"split": split}, metric, value, "fraction") for metric, value in found.items()]
+                found = evaluate(model, *parts[f"{variant}, {split}"])
+                rows += [told("accuracy", value, split=split, question=question) for question, value in found.items()]
     return rows
 
 
-def _row(keys: dict, metric: str, value: float, unit: str) -> dict:
-    return {**keys, "metric": metric, "value": round(float(value), 5), "unit": unit}
-
-
-def describe(config: Config) -> dict:
-    """Name the data of a run, with the SHA-256 of the first seed's training pictures in its first variant."""
-    from tlutils.results import sha256
-    x, _ = pictures(dataclasses.replace(config, **VARIANTS[config.variants[0]]), 0)["train"]
-    return {"name": "letters in colours, with captions", "n_train": config.n_train, "n_test": config.n_test,
-            "sha256": sha256(x.cpu().numpy())}
-
-
-def at_scale(config: Config) -> Config:
-    """Return config itself, or at scale "full" the same world with more and larger pictures and wider, longer nets."""
-    return dataclasses.replace(config, **FULL) if env.scale() == "full" else config
-
-
-VARIANTS = {"base": {},
-            "half held out": {"held": 4, "methods": ("CLIP", "two heads", "joint softmax")},
-            "count always told": {"most": 3, "told": 1.0, "methods": ("CLIP",)},
-            "count rarely told": {"most": 3, "told": 0.05, "methods": ("CLIP",)}}
-FULL = {"n_train": 60_000, "n_test": 10_000, "steps": 4000, "batch_size": 512, "side": 32, "dim": 128,
-        "widths": (64, 96, 128, 128, 192, 256)}
 LAPTOP = Config()
+FULL = dataclasses.replace(LAPTOP, n_train=60_000, n_test=10_000, steps=4000, batch_size=512, side=32, dim=128,
+                           widths=(64, 96, 128, 128, 192, 256))
 PRESETS = {"unseen_pairs": ("Are letters in colours that were never seen together found by their words?", LAPTOP),
            "half_held_out": ("What if half of all pairs are missing?",
                              dataclasses.replace(LAPTOP, variants=("half held out",))),
            "counting": ("How often is a letter drawn: told in every caption, or in one of twenty?",
                         dataclasses.replace(LAPTOP, variants=("count always told", "count rarely told")))}
+EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data)
 
 if __name__ == "__main__":
-    record.main("tlutils.experiments.clip", CHAPTER, PRESETS, run, describe)
+    EXPERIMENT.main()
