@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import book
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,9 +25,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 if BROWSER is None and os.environ.get("CI") != "true":
     pytest.skip("no Chromium on this machine: the browser tests are skipped", allow_module_level=True)
 
-BASE = re.search(r"^  baseurl: (\S+)", (ROOT / "_config.yml").read_text(encoding="utf-8"), re.M).group(1)
-NAMES = re.findall(r"- file: (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
-PAGES = [f"{name}.html" for name in ["index", *NAMES]]
+BASE = book.base_url()
+PAGES = [f"{name}.html" for name in book.pages()]
 WITH_EXPLORER = [name for name in PAGES if name.startswith("chapters/")]
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
 
