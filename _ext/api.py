@@ -59,22 +59,25 @@ def exports(root, module):
 
 
 def used_names(source, known):
-    """Return the dotted names of the package that code uses; names that it imports are added to `known`."""
+    """Return what code uses of the package, as (module, name in it, attribute, ...) each.
+
+    `known` says what the names of the chapter stand for; the imports of this code are added to it.
+    """
     without_magic = re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", source)
     nodes, found = list(ast.walk(ast.parse(without_magic))), set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            known |= {(alias.asname or alias.name.split(".")[0]): alias.name if alias.asname else "tlutils"
-                      for alias in node.names if alias.name.split(".")[0] == "tlutils"}
+            known |= {alias.asname or "tlutils": (alias.name if alias.asname else "tlutils",) for alias in node.names
+                      if alias.name.split(".")[0] == "tlutils"}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tlutils":
-            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            known |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
+            found |= {(node.module, alias.name) for alias in node.names}
     for node in nodes:
         parts = []
         while isinstance(node, ast.Attribute):
             parts, node = [node.attr, *parts], node.value
         if isinstance(node, ast.Name) and node.id in known:
-            found.add(".".join([known[node.id], *parts]))
+            found.add((*known[node.id], *parts))
     return found
 
 
@@ -82,8 +85,8 @@ def uses(root):
     """Return {module, or module.name: {numbers of the chapters whose cells use it}}."""
     parts = layers(root)
     every = {module for part in parts for module in modules(root, part)}
-    given = {module: exports(root, module) for module in {f"tlutils.{part}" for part in parts} | {"tlutils"}}
-    given["tlutils"] = {"setup": ("tlutils.start", "setup")}  # the one name that tlutils gives itself
+    given = {f"tlutils.{part}": exports(root, f"tlutils.{part}") for part in parts}
+    given["tlutils"] = {"setup": ("tlutils.start", "setup")}  # the one name that tlutils itself has
     found = {}
     for page in book.chapters(root):
         path, known = Path(root, f"{page}.ipynb"), {}
@@ -92,15 +95,16 @@ def uses(root):
                 names = used_names(cell["source"], known)
             except SyntaxError as error:
                 raise files.Damaged(f"{path} is damaged (a cell is no Python: {error.msg})") from None
-            for name in names:
-                module = next(head for cut in range(name.count(".") + 1)
-                              if (head := name.rsplit(".", cut)[0]) in every or head == "tlutils")
-                member = name[len(module) + 1:].split(".")[0]
-                if member in given.get(module, {}):
-                    found.setdefault(module, set()).add(book.number(page))
-                    module, member = given[module][member]
-                for used in (module, f"{module}.{member}"):
-                    found.setdefault(used, set()).add(book.number(page))
+            for module, *rest in names:
+                # data.glyphs is the function that data hands on, not the module of that name
+                while rest and rest[0] not in given.get(module, {}) and f"{module}.{rest[0]}" in every:
+                    module, *rest = f"{module}.{rest[0]}", *rest[1:]
+                used = [module]
+                if rest:
+                    home, name = given.get(module, {}).get(rest[0], (module, rest[0]))
+                    used += [home, f"{home}.{name}"]
+                for one in used:
+                    found.setdefault(one, set()).add(book.number(page))
     return found
 
 

@@ -4,6 +4,7 @@ Each page is read once before the first step and written once after the last, if
 text and gives it back; a step of the site reads pages and writes files.
 """
 import inspect
+import logging
 from pathlib import Path
 
 import delivery
@@ -66,6 +67,7 @@ def finish(app, exception):
     """Do all steps on a site that was built."""
     if exception or app.builder.format != "html":
         return
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # the theme has let every logger speak by now
     site = Site(app)
     before = dict(site.pages)
     for step in STEPS:

@@ -343,3 +343,73 @@ def test_no_extension_but_the_steps_works_on_the_built_site():
     finishing = [path.name for path in sorted((ROOT / "_ext").glob("*.py"))
                  if '"build-finished"' in path.read_text(encoding="utf-8")]
     assert finishing == ["steps.py"]
+
+
+PACKAGE = {"env": '"""Where it runs. More of it."""\n\ndef pick(a):\n    """Return the first: a. And more."""\n',
+           "data/__init__": '"""Data sets."""\nfrom tlutils.data.glyphs import glyphs\n__all__ = ["glyphs"]\n',
+           "data/glyphs": '"""Letters."""\n\ndef glyphs(n):\n    """Draw n letters, 28 * 28 pixels."""\n\n'
+                          'def _ink():\n    """Private."""\n\ndef bare():\n    return 1\n',
+           "data/_cache": '"""Nobody\'s business."""\n\ndef store():\n    """Store."""\n'}
+
+
+@pytest.fixture
+def small_package(tmp_path):
+    """A package of two parts in two layers, and a book of two chapters that use it."""
+    for name, source in PACKAGE.items():
+        path = tmp_path / "tlutils" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_layers.py").write_text('LAYERS = {"data": 1, "env": 0, "planned": 1}\n')
+    (tmp_path / "_toc.yml").write_text("root: index\nparts:\n- chapters:\n  - file: chapters/03_c\n"
+                                       "  - file: chapters/11_k\n")
+    (tmp_path / "chapters").mkdir()
+    write_chapter(tmp_path, "03_c", "%matplotlib inline\nfrom tlutils import data as d, env\nif 1:\n    !ls\n",
+                  "x = d.glyphs(3).shape\nenv = env")
+    write_chapter(tmp_path, "11_k", "import tlutils, os\ndata = os\ndata.glyphs\ntlutils.setup('11')\n"
+                  "from tlutils.env import pick as choose")
+    return tmp_path
+
+
+def write_chapter(folder, name, *sources):
+    """Write a notebook of code cells."""
+    cells = [{"cell_type": "code", "metadata": {}, "source": source, "outputs": []} for source in sources]
+    (folder / "chapters" / f"{name}.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}))
+
+
+def test_which_chapters_use_a_function_is_read_from_their_cells(small_package):
+    used = api.uses(small_package)
+    assert used["tlutils.data"] == used["tlutils.data.glyphs"] == used["tlutils.data.glyphs.glyphs"] == {"03"}
+    assert used["tlutils.env"] == {"03", "11"} and used["tlutils.env.pick"] == {"11"}
+    assert used["tlutils.start.setup"] == {"11"}
+    write_chapter(small_package, "11_k", "import tlutils.data.glyphs as letters\nletters.bare()")
+    used = api.uses(small_package)
+    assert used["tlutils.data.glyphs.bare"] == {"11"} and used["tlutils.data.glyphs.glyphs"] == {"03"}
+    write_chapter(small_package, "11_k", "def f(:")
+    with pytest.raises(ValueError, match="11_k.ipynb is damaged"):
+        api.uses(small_package)
+
+
+def test_the_package_is_shown_in_layer_order_and_only_what_is_public(small_package):
+    rows = [line.strip("| ").split(" | ") for line in api.package_map(small_package, "").splitlines()[2:]]
+    assert [row[0] for row in rows] == ["0", "1"] and [row[2] for row in rows] == ["Where it runs.", "Data sets."]
+    assert "[`env`](reference/api_layer_0.md#tlutilsenv)" in rows[0] and "chapters/03_c.ipynb" in rows[1][3]
+    ground, data = (api.package_api(small_package, "", layer) for layer in "01")
+    assert ground.startswith("## tlutils.env\n") and "Return the first: a. |" in ground
+    assert re.findall(r"^#+ .*$", data, re.M) == ["## tlutils.data", "### tlutils.data.glyphs"]
+    assert r"| {py:obj}`glyphs <tlutils.data.glyphs.glyphs>` | Draw n letters, 28 \* 28 pixels. | [3](" in data
+    assert data.count(".. autofunction::") == 1 and "_ink" not in data and "bare" not in data and "store" not in data
+    with pytest.raises(ValueError, match="no layer '7'"):
+        api.package_api(small_package, "", "7")
+    (small_package / "tlutils" / "env.py").write_text("def pick(:\n")
+    with pytest.raises(ValueError, match="env.py is damaged .line 1"):
+        api.package_map(small_package, "")
+
+
+def test_every_layer_has_its_page_and_every_part_stands_in_one():
+    layers = api.layers(ROOT)
+    assert list(layers.values()) == sorted(layers.values()) and {"surgery", "data", "start"} <= set(layers)
+    pages = [page for page in book.pages() if page.startswith("reference/api_layer_")]
+    assert [int(page[-1]) for page in pages] == sorted(set(layers.values()))
+    for page in pages:
+        assert f"```{{package-api}} {page[-1]}\n```" in (ROOT / f"{page}.md").read_text(encoding="utf-8")
