@@ -7,6 +7,7 @@ import ast
 import re
 from pathlib import Path
 
+from IPython.core.inputtransformer2 import TransformerManager
 from records import Generated, as_text, book, files, table
 
 
@@ -63,8 +64,8 @@ def used_names(source, known):
 
     `known` says what the names of the chapter stand for; the imports of this code are added to it.
     """
-    without_magic = re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", source)
-    nodes, found = list(ast.walk(ast.parse(without_magic))), set()
+    python = TransformerManager().transform_cell(source)  # %pip, !ls and the like become calls
+    nodes, found = list(ast.walk(ast.parse(python))), set()
     for node in nodes:
         if isinstance(node, ast.Import):
             known |= {alias.asname or "tlutils": (alias.name if alias.asname else "tlutils",) for alias in node.names
@@ -108,25 +109,25 @@ def uses(root):
     return found
 
 
-def linked(root, up, numbers):
-    """Return the numbers of chapters as links."""
+def chapter_links(root, up):
+    """Return what `uses` finds with the chapters as links, {module, or module.name: markdown}."""
     pages = {book.number(page): page for page in book.chapters(root)}
-    return ", ".join(f"[{int(number)}]({up}{pages[number]}.ipynb)" for number in sorted(numbers or ()))
+    return {used: ", ".join(f"[{int(number)}]({up}{pages[number]}.ipynb)" for number in sorted(numbers))
+            for used, numbers in uses(root).items()}
 
 
 def package_map(root, up):
     """Return the parts of the package in layer order as a table: what each is and the chapters that use it."""
-    found, rows = uses(root), []
+    links, rows = chapter_links(root, up), []
     for part, layer in layers(root).items():
         rows.append([layer, f"[`{part}`]({up}reference/api_layer_{layer}.md#tlutils{part})",
-                     summary(tree(root, f"tlutils.{part}")), linked(root, up, found.get(f"tlutils.{part}")) or "–"])
+                     summary(tree(root, f"tlutils.{part}")), links.get(f"tlutils.{part}", "–")])
     return table(["layer", "part", "what it is", "in chapters"], rows)
 
 
-def entry(root, up, module, level, found):
+def entry(root, module, level, links):
     """Return one module: its docstring, a line for each function with a link to its entry, and the entries."""
-    public = members(root, module)
-    used = linked(root, up, found.get(module))
+    public, used = members(root, module), links.get(module, "")
     lines = [f"{level} {module}"]
     if ast.get_docstring(tree(root, module)):
         lines.append(f"```{{eval-rst}}\n.. automodule:: {module}\n```")
@@ -135,7 +136,7 @@ def entry(root, up, module, level, found):
     if public:
         lines.append(table(["name", "what it is", "in chapters"],
                            [[f"{{py:obj}}`{node.name} <{module}.{node.name}>`", summary(node),
-                             linked(root, up, found.get(f"{module}.{node.name}")) or "–"] for node in public]))
+                             links.get(f"{module}.{node.name}", "–")] for node in public]))
         kinds = [f".. autoclass:: {module}.{node.name}\n   :members:" if isinstance(node, ast.ClassDef)
                  else f".. autofunction:: {module}.{node.name}" for node in public]
         lines.append("```{eval-rst}\n" + "\n\n".join(kinds) + "\n```")
@@ -144,10 +145,10 @@ def entry(root, up, module, level, found):
 
 def package_api(root, up, layer):
     """Return the parts of one layer, each with its modules."""
-    found, parts = uses(root), []
+    links, parts = chapter_links(root, up), []
     for part in [part for part, number in layers(root).items() if str(number) == layer]:
         for module in modules(root, part):
-            parts.append(entry(root, up, module, "##" if module.count(".") == 1 else "###", found))
+            parts.append(entry(root, module, "##" if module.count(".") == 1 else "###", links))
     if not parts:
         raise files.Damaged(f"tests/test_layers.py has no layer {layer!r}")
     return "\n\n".join(parts) + "\n"

@@ -236,8 +236,7 @@ def test_on_a_phone_code_and_claims_go_on_below_and_are_copied_whole(visit, name
     assert [block["text"][:60] for block in blocks if block["cut"]] == []
     assert min(block["size"] for block in blocks) >= 12
     assert sum(block["below"] for block in blocks) > 50, "no line goes on below: then this test sees nothing"
-    cells = json.loads((ROOT / name).with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    sources = [cell["source"] for cell in book.code_cells(book.load((ROOT / name).with_suffix(".ipynb")))]
     written = {re.sub(r"\n# ?alt:.*", "", source, flags=re.S).strip() for source in sources}
     for block in blocks:
         if block["kind"] == "code":
