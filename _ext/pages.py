@@ -113,6 +113,8 @@ MENDED = [
      r'(?=\s*</summary>(?:\s*<div[^>]*>)+<pre>(?:<span[^>]*></span>)?<span class="c1"># @title Solution)',
      '<p class="admonition-title">Solution</p>'),
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+    # in the contents, the arrow that shows the pages below one
+    (r'>([^<]*)</a>(<details[^>]*><summary)(?=><span class="toctree-toggle")', r'>\1</a>\2 aria-label="\1: its pages"'),
 ]
 
 

@@ -95,3 +95,10 @@ def test_the_front_page_is_not_named_twice():
     title = "<title>{} &#8212; What Transfers?</title>"
     assert pages.mend(title.format("What Transfers? More")) == "<title>What Transfers? More</title>"
     assert pages.mend(title.format("2. General to specific")) == title.format("2. General to specific")
+
+
+def test_an_arrow_in_the_contents_says_whose_pages_it_shows():
+    arrow = '<a href="a.html">The package</a><details{}><summary><span class="toctree-toggle"></span></summary>'
+    for state in ("", ' open="open"'):
+        page = pages.mend(arrow.format(state))
+        assert '<summary aria-label="The package: its pages"><span' in page and pages.mend(page) == page

@@ -341,6 +341,15 @@ def test_every_page_says_what_it_is(visit, name):
     assert page.title().startswith(page.locator("h1").inner_text().strip("# \n"))
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("reference/api_layer_")])
+def test_each_function_of_the_package_has_its_line_and_the_line_leads_to_its_entry(name):
+    text = (SITE / name).read_text(encoding="utf-8")
+    lines = re.findall(r'<tr class="row-\w+"><td><p><a class="reference internal" href="#(tlutils\.[\w.]+)"', text)
+    entries = re.findall(r'<dt class="sig sig-object py" id="(tlutils\.[\w.]+)"', text)
+    methods = {entry for entry in entries if entry.rsplit(".", 1)[0] in entries}
+    assert lines and sorted(lines) == sorted(set(entries) - methods)
+
+
 def weight(file):
     """Return the bytes that a file takes compressed; the frames of explorers in a page are counted as figures."""
     data = file.read_bytes()
