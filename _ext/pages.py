@@ -2,7 +2,7 @@
 
 Three extensions do much of this, and were tried with this book. sphinxext-opengraph 0.13 cuts descriptions in the
 middle of a word, calls every page a website, and wants the address of the site a second time. sphinx-sitemap 2.9 lists
-search and index, and starts a process that outlives a build that was killed, and holds the lock of its folder. The page
+search and index, and starts a process that outlives a build that was killed: make book waits for it for ever. The page
 of sphinx-notfound-page 1.1 names its files from the root of the published site: broken wherever else it is served.
 """
 import html
