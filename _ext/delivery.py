@@ -2,7 +2,6 @@
 import hashlib
 import html
 import re
-from pathlib import Path
 
 from PIL import Image
 
@@ -13,8 +12,9 @@ BUNDLE = "book-bundle.css"
 LINK = re.compile(r'[ \t]*<link [^>]*?href="((?:\.\./)*)_static/([^"?]+\.css)[^"]*"[^>]*>\n?')
 
 
-def bundle(static):
-    """Write the style sheets as one; return its name with a mark of its content, and the files that it holds."""
+def bundle(site):
+    """Write the style sheets as one; tell its `address`, a mark of its content in it, and what is `bundled` there."""
+    static = site.folder / "_static"
     files = [found for name in SHEETS for found in sorted(static.glob(name))]
     texts = []
     for path in files:
@@ -26,7 +26,7 @@ def bundle(static):
     css = re.sub(r"\n\s*", "\n", css)
     (static / BUNDLE).write_text(css, encoding="utf-8")
     mark = hashlib.sha256(css.encode()).hexdigest()[:8]
-    return f"{BUNDLE}?v={mark}", {path.relative_to(static).as_posix() for path in files}
+    site.address, site.bundled = f"{BUNDLE}?v={mark}", {path.relative_to(static).as_posix() for path in files}
 
 
 def link_bundle(page, address, bundled):
@@ -43,8 +43,11 @@ def link_bundle(page, address, bundled):
     return LINK.sub(replace, page)
 
 
-def defer_scripts(page, options):
+def defer_scripts(page, path, folder):
     """Return a page whose scripts run after it was read, in their order; the small file of options stands in it."""
+    if path.name == "search.html":  # its own scripts are in the page and need the others at once
+        return page
+    options = (folder / "_static" / "documentation_options.js").read_text(encoding="utf-8").strip()
     page = re.sub(r'<script src="[^"]*documentation_options\.js[^"]*"></script>',
                   lambda _: f"<script>{options}</script>", page)
     page = re.sub(r'\s*<script [^>]*src="[^"]*fontawesome\.js[^"]*"></script>', "", page)
@@ -53,13 +56,13 @@ def defer_scripts(page, options):
     return re.sub(r"<script (?!defer)(?=[^>]*\bsrc=)", "<script defer ", page)
 
 
-def size_pictures(page, folder):
+def size_pictures(page, path):
     """Return a page whose pictures have their size, so nothing jumps, and load when the reader comes near."""
     def complete(tag):
-        path = (folder / tag.group(2)).resolve()
-        if "loading=" in tag.group() or path.suffix not in (".png", ".webp", ".jpg") or not path.exists():
+        file = (path.parent / tag.group(2)).resolve()
+        if "loading=" in tag.group() or file.suffix not in (".png", ".webp", ".jpg") or not file.exists():
             return tag.group()
-        with Image.open(path) as picture:
+        with Image.open(file) as picture:
             size = "" if re.search(r"\swidth=", tag.group()) else f' width="{picture.width}" height="{picture.height}"'
         return f'{tag.group(1)}src="{tag.group(2)}"{size} loading="lazy" decoding="async"{tag.group(3)}'
 
@@ -108,28 +111,3 @@ def hanging_lines(page):
         return match.group(1) + "\n".join(line(one, table) for one in lines) + "</pre>"
 
     return BLOCK.sub(block, page)
-
-
-def deliver(app, exception):
-    """After the build: rewrite the pages."""
-    if exception or app.builder.format != "html":
-        return
-    folder = Path(app.outdir)
-    address, bundled = bundle(folder / "_static")
-    options = (folder / "_static" / "documentation_options.js").read_text(encoding="utf-8").strip()
-    for path in folder.rglob("*.html"):
-        before = after = path.read_text(encoding="utf-8")
-        if "_static" in path.relative_to(folder).parts:
-            continue
-        after = link_bundle(after, address, bundled)
-        if path.name != "search.html":  # its own scripts are in the page and need the others at once
-            after = defer_scripts(after, options)
-        after = hanging_lines(plain_names(size_pictures(after, path.parent)))
-        if after != before:
-            path.write_text(after, encoding="utf-8")
-
-
-def setup(app):
-    """Register with Sphinx: after the icons were cut down, which changes style sheets."""
-    app.connect("build-finished", deliver, priority=900)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

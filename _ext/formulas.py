@@ -54,21 +54,19 @@ def visit_block(self, node):
     raise nodes.SkipNode
 
 
-def characters(folder):
-    """Return the characters that stand in the formulas of the built pages."""
+def characters(pages):
+    """Return the characters that stand in the formulas of pages, given as texts."""
     found = set()
-    for path in folder.rglob("*.html"):
-        for formula in re.findall(r"<math\b.*?</math>", path.read_text(encoding="utf-8"), re.S):
+    for page in pages:
+        for formula in re.findall(r"<math\b.*?</math>", page, re.S):
             found |= set(re.sub(r"<[^>]*>|&\w+;", "", formula))
             found |= {ITALIC.get(char, char) for char in re.findall(r"<mi>(.)</mi>", formula)}
     return found | set("()[]{}|<>&\u2061\u2063 ")
 
 
-def subset_font(app, exception):
+def subset_font(site):
     """Write the mathematics font with the characters in use, their sizes and its MATH table: 400 kB become about 30."""
-    if exception or app.builder.format != "html":
-        return
-    source, target = Path(app.srcdir, FONT), Path(app.outdir, "_static", FONT.name)
+    source, target = Path(site.app.srcdir, FONT), site.folder / "_static" / FONT.name
     target.with_suffix(".LICENSE.txt").write_bytes(source.with_name("LICENSE").read_bytes())  # goes where the font goes
     try:
         import brotli  # noqa: F401 - fontTools needs it for this kind of font
@@ -79,7 +77,7 @@ def subset_font(app, exception):
     options = subset.Options(flavor="woff2", layout_features=["ssty", "dtls", "flac", "kern"], notdef_outline=True)
     font = subset.load_font(str(source), options)
     subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes={ord(char) for char in characters(Path(app.outdir))} & set(font.getBestCmap()))
+    subsetter.populate(unicodes={ord(char) for char in characters(site.pages.values())} & set(font.getBestCmap()))
     subsetter.subset(font)
     subset.save_font(font, str(target), options)
 
@@ -87,5 +85,4 @@ def subset_font(app, exception):
 def setup(app):
     """Register with Sphinx; _config.yml chooses this renderer, so that no page asks for MathJax."""
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
-    app.connect("build-finished", subset_font)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,16 +1,14 @@
 """Number a chapter by its file: chapters/12_transrate is chapter 12, also while chapters before it are unwritten."""
-import re
-
 from docutils import nodes
+from records import book
 
 
 def number_by_file(app, env):
     """Replace the running number that Sphinx gave a chapter, in its headings and title and in all contents."""
     for page in env.found_docs:
-        match = re.match(r"chapters/(\d\d)_", page)
-        if not match:
+        if not (found := book.number(page)):
             continue
-        number = int(match.group(1))
+        number = int(found)
         given = env.toc_secnumbers.get(page, {})
         env.toc_secnumbers[page] = {anchor: found and (number, *found[1:]) for anchor, found in given.items()}
         for node in (*env.tocs[page].findall(nodes.reference), env.titles[page], env.longtitles[page]):

@@ -1,6 +1,5 @@
 """Let the built site need no other host, and carry no script or icon that no page uses."""
 import re
-from pathlib import Path
 
 from sphinx.util import logging
 
@@ -16,13 +15,11 @@ def drop_scripts(app, pagename, templatename, context, doctree):
     context["script_files"][:] = [script for script in context.get("script_files", []) if not unwanted(script)]
 
 
-def icons_in_use(folder):
+def icons_in_use(site):
     """Return the names of the icons (fa-...) that a page or a script of the built site mentions."""
-    used = set()
-    for path in [*folder.rglob("*.html"), *folder.rglob("*.js")]:
-        if "fontawesome" not in path.name:
-            used |= set(re.findall(r"fa-[a-z0-9-]+", path.read_text(encoding="utf-8", errors="ignore")))
-    return used
+    scripts = (path.read_text(encoding="utf-8", errors="ignore") for path in sorted(site.folder.rglob("*.js"))
+               if "fontawesome" not in path.name)
+    return {name for text in (*site.pages.values(), *scripts) for name in re.findall(r"fa-[a-z0-9-]+", text)}
 
 
 def code_points(css, used):
@@ -61,11 +58,9 @@ def subset_icons(folder, used):
         subset.save_font(font, str(path), options)
 
 
-def lighten(app, exception):
-    """After the build: the icons as one small font instead of a font and 1.5 MB of script."""
-    if exception or app.builder.format != "html":
-        return
-    folder = Path(app.outdir)
+def lighten(site):
+    """Leave the icons as one small font instead of a font and 1.5 MB of script."""
+    folder = site.folder
     for script in folder.glob("_static/scripts/fontawesome.js*"):
         if script.suffix == ".js":
             script.write_text("/* the icons are in the fonts of vendor/fontawesome */\n", encoding="utf-8")
@@ -73,7 +68,7 @@ def lighten(app, exception):
             script.unlink()
     for large in folder.glob("_static/**/*.map"):
         large.unlink()
-    used = icons_in_use(folder)
+    used = icons_in_use(site)
     drop_unused_rules(folder, used)
     try:
         subset_icons(folder, used)
@@ -84,5 +79,4 @@ def lighten(app, exception):
 def setup(app):
     """Register with Sphinx."""
     app.connect("html-page-context", drop_scripts, priority=999)
-    app.connect("build-finished", lighten)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,10 @@
-"""What search engines, link previews and phones want: a description and a card per page, a sitemap, markup mended."""
+"""What search engines, link previews and phones want: a description and a card per page, a sitemap, markup mended.
+
+Three extensions do much of this, and were tried with this book. sphinxext-opengraph 0.13 cuts descriptions in the
+middle of a word, calls every page a website, and wants the address of the site a second time. sphinx-sitemap 2.9 lists
+search and index, and starts a process that outlives a build that was killed: make book waits for it for ever. The page
+of sphinx-notfound-page 1.1 names its files from the root of the published site: broken wherever else it is served.
+"""
 import html
 import re
 from pathlib import Path
@@ -49,18 +55,19 @@ NOT_FOUND = """<!doctype html>
 """
 
 
-def write_files(app, exception):
+def write_files(site):
     """Write sitemap.xml with every page of the book, robots.txt that names it, and the page for a wrong address."""
-    base = (app.config.html_baseurl or "").rstrip("/")
-    if exception or app.builder.format != "html" or not base:
+    base, title = (site.app.config.html_baseurl or "").rstrip("/"), html.escape(site.app.config.html_title)
+    if not base:
         return
-    pages = "".join(f"<url><loc>{escape(f'{base}/{name}.html')}</loc></url>\n" for name in sorted(app.env.found_docs))
+    names = sorted(site.app.env.found_docs)
+    pages = "".join(f"<url><loc>{escape(f'{base}/{name}.html')}</loc></url>\n" for name in names)
     files = {"sitemap.xml": '<?xml version="1.0" encoding="utf-8"?>\n'
                             '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n' + pages + "</urlset>\n",
              "robots.txt": f"User-agent: *\nAllow: /\nSitemap: {base}/sitemap.xml\n",
-             "404.html": NOT_FOUND.format(title=html.escape(app.config.html_title), base=base)}
+             "404.html": NOT_FOUND.format(title=title, base=base)}
     for name, text in files.items():
-        Path(app.outdir, name).write_text(text, encoding="utf-8")
+        (site.folder / name).write_text(text, encoding="utf-8")
 
 
 def hide_alt_comments(app, doctree):
@@ -77,8 +84,8 @@ def tell_minutes(app, doctree):
 
     The stored output of that cell tells what its machine, busy or not, expected; a page is no machine.
     """
-    number = re.match(r"chapters/(\d\d)_", app.env.docname)
-    run = number and records.run_times(app.srcdir).get(number.group(1), {}).get("laptop/cpu")
+    number = records.book.number(app.env.docname)
+    run = number and records.run_times(app.srcdir).get(number, {}).get("laptop/cpu")
     if not run:
         return
     app.env.note_dependency(str(Path(app.srcdir, "results", "chapters.json")))
@@ -106,19 +113,16 @@ MENDED = [
      r'(?=\s*</summary>(?:\s*<div[^>]*>)+<pre>(?:<span[^>]*></span>)?<span class="c1"># @title Solution)',
      '<p class="admonition-title">Solution</p>'),
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+    # in the contents, the arrow that shows the pages below one
+    (r'>([^<]*)</a>(<details[^>]*><summary)(?=><span class="toctree-toggle")', r'>\1</a>\2 aria-label="\1: its pages"'),
 ]
 
 
-def mend(app, exception):
-    """Mend the theme's markup in the pages that were written."""
-    if exception or app.builder.format != "html":
-        return
-    for path in Path(app.outdir).rglob("*.html"):
-        before = after = path.read_text(encoding="utf-8")
-        for pattern, replacement in MENDED:
-            after = re.sub(pattern, replacement, after, flags=re.S)
-        if after != before:
-            path.write_text(after, encoding="utf-8")
+def mend(page):
+    """Return a page with the theme's markup mended."""
+    for pattern, replacement in MENDED:
+        page = re.sub(pattern, replacement, page, flags=re.S)
+    return page
 
 
 def setup(app):
@@ -126,6 +130,4 @@ def setup(app):
     app.connect("doctree-read", hide_alt_comments)
     app.connect("doctree-read", tell_minutes)
     app.connect("html-page-context", add_metadata, priority=800)
-    app.connect("build-finished", write_files)
-    app.connect("build-finished", mend)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,17 +1,21 @@
-"""What is made from the files it speaks of: the map of chapters, recorded runs and their evidence, the package's pages.
+"""What is made from the files it speaks of: the map of chapters, recorded runs and their evidence.
 
-In a page, as directives: chapter-map, living-figure, evidence, ways-compared, recorded-runs, run-times, package-api.
+In a page, as directives: chapter-map, living-figure, evidence, ways-compared, recorded-runs, run-times.
 """
-import json
 import math
 import os
 import re
+import sys
 from pathlib import Path
 
-import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, os.fspath(Path(__file__).resolve().parent.parent / "tools"))  # what reads the book for them, too
+
+import book  # noqa: E402
+import files  # noqa: E402
 
 
 def cell(text):
@@ -27,22 +31,15 @@ def as_text(text):
 
 
 NUMBER = int | float
-KINDS = {"question": str, "command": str, "device": str, "date_utc": str, "wall_s": NUMBER, "rows": list, "cells": list}
+KINDS = {"question": str, "command": str, "device": str, "date_utc": str, "wall_s": NUMBER, "rows": list}
 TIMES = {"device": str, "minutes": NUMBER, "memory_gb": NUMBER}
 
 
 def read(path, *keys):
-    """Return a JSON file as a dictionary; ValueError that names it if it is damaged or lacks one of the keys.
-
-    A key that stands in KINDS has a value of its kind.
-    """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}); restore it with git") from None
-    if not isinstance(found, dict) or (missing := sorted(k for k in keys if not isinstance(found.get(k), KINDS[k]))):
-        lacks = f"it lacks {', '.join(missing)}" if isinstance(found, dict) else f"it holds {str(found)[:40]}"
-        raise ValueError(f"{path} is damaged ({lacks}); restore it with git")
+    """Return a JSON file as a dictionary; files.Damaged, which names it, if a key is not there or not of its kind."""
+    found = files.read_json(path)
+    if missing := sorted(key for key in keys if not isinstance(found.get(key), KINDS[key])):
+        raise files.Damaged(f"{path} is damaged (it lacks {', '.join(missing)}); restore it with git")
     return found
 
 
@@ -52,56 +49,12 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines)
 
 
-def toc_chapters(root):
-    """Return the chapters that _toc.yml names, as paths without a suffix."""
-    return re.findall(r"^\s*- file: (chapters/\S+)", Path(root, "_toc.yml").read_text(encoding="utf-8"), re.M)
-
-
-def cells(notebook):
-    """Return the cells of a notebook, each source as one string."""
-    found = read(notebook, "cells")["cells"]
-    return [cell | {"source": "".join(cell["source"])} for cell in found]
-
-
-def outputs(notebook, kind):
-    """Return what the cells of a notebook put out: "text" as printed, or the content of one type such as text/html."""
-    found = []
-    for cell in cells(notebook):
-        for output in cell.get("outputs", []):
-            content = output.get("text") if kind == "text" else output.get("data", {}).get(kind)
-            found += ["".join(content)] if content else []
-    return found
-
-
 def chapter(root, number):
     """Return the path of the chapter with this number, relative to the root; ValueError if there is none."""
-    found = [name for name in toc_chapters(root) if Path(name).name.startswith(f"{number}_")]
+    found = [name for name in book.chapters(root) if book.number(name) == number]
     if not found or not Path(root, f"{found[0]}.ipynb").exists():
         raise ValueError(f"_toc.yml names no chapter {number!r}")
     return f"{found[0]}.ipynb"
-
-
-def title_and_thesis(notebook):
-    """Return the title of a chapter and the sentence below it."""
-    source = next(cell["source"] for cell in cells(notebook) if cell["cell_type"] == "markdown")
-    parts = [part.strip() for part in source.split("\n\n") if part.strip()]
-    return parts[0].lstrip("# "), (parts[1].strip("*") if len(parts) > 1 else "")
-
-
-def reading_minutes(notebook, words=200, lines=12):
-    """Return the minutes that a chapter takes to read, to the next five: words a minute, and lines of visible code."""
-    shown = cells(notebook)
-    read = sum(len(cell["source"].split()) for cell in shown if cell["cell_type"] == "markdown") / words
-    for cell in shown:
-        if cell["cell_type"] == "code" and not {"setup", "quiz", "hide-cell"} & set(cell["metadata"].get("tags", [])):
-            read += sum(bool(line.strip()) for line in cell["source"].splitlines()) / lines
-    return max(5, 5 * round(read / 5))
-
-
-def needs(root):
-    """Return which chapters a chapter builds on, by number, from chapters/needs.yml."""
-    path = Path(root, "chapters", "needs.yml")
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def minutes(run):
@@ -116,19 +69,20 @@ def run_times(root):
     for number, runs in times.items():
         for key, run in runs.items() if isinstance(runs, dict) else [("its runs", runs)]:
             if not isinstance(run, dict) or not all(isinstance(run.get(part), kind) for part, kind in TIMES.items()):
-                raise ValueError(f"{path} is damaged (chapter {number}, {key}: {str(run)[:40]}); restore it with git")
+                raise files.Damaged(f"{path} is damaged (chapter {number}, {key}: {str(run)[:40]}); "
+                                    "restore it with git")
     return times
 
 
 def chapter_map(root, up):
     """Return the map of chapters as markdown; `up` leads from the page to the root."""
-    rows, times, before = [], run_times(root), needs(root)
-    for name in toc_chapters(root):
+    rows, times, before = [], run_times(root), book.needs(root)
+    for name in book.chapters(root):
         if not Path(root, f"{name}.ipynb").exists():
             continue  # the table of contents itself warns
-        number = Path(name).name[:2]
-        title, thesis = title_and_thesis(Path(root, f"{name}.ipynb"))
-        read = f"{reading_minutes(Path(root, f'{name}.ipynb'))} min"
+        number, cells = book.number(name), book.load(Path(root, f"{name}.ipynb"))
+        title, thesis = book.title_and_thesis(cells)
+        read = f"{book.reading_minutes(cells)} min"
         wanted = ", ".join(f"[{int(one)}]({up}{chapter(root, one)})" for one in before.get(number, [])) or "–"
         run = times.get(number, {}).get("laptop/cpu")
         rows.append([f"**{int(number)}. [{title}]({up}{name}.ipynb)** {thesis}", wanted, read,
@@ -179,20 +133,10 @@ def chapter_times(root, up):
     return table(["chapter", "scale", "device", "minutes", "memory (GB)", "date"], rows)
 
 
-def package_api(root, up):
-    """Return one section per module of the package, filled by autodoc from the docstrings."""
-    parts = []
-    for path in sorted(Path(root, "tlutils").rglob("*.py")):
-        name = ".".join(path.relative_to(root).with_suffix("").parts)
-        if not any(part.startswith("_") for part in name.split(".")):
-            parts.append(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n")
-    return "\n".join(parts)
-
-
 def sources(root):
     """Return the files that the generated parts are made from."""
     patterns = ("_toc.yml", "chapters/needs.yml", "chapters/*.ipynb", "results/*.json", "results/*/*.json",
-                "tlutils/**/*.py")
+                "tlutils/**/*.py", "tests/test_layers.py")
     return sorted(os.fspath(path) for pattern in patterns for path in Path(root).glob(pattern))
 
 
@@ -224,16 +168,10 @@ class Generated(SphinxDirective):
     def run(self):
         """Return the nodes of the generated markdown."""
         try:
-            node = self.parsed(type(self).make(*self.prepare()))
+            node = self.parsed(self.make(*self.prepare()))
         except ValueError as error:
             raise self.error(str(error)) from None
         return node.children if any(isinstance(child, nodes.section) for child in node.children) else [node]
-
-
-def hide_folders(app, what, name, obj, options, signature, returns):
-    """Leave the builder's folder out of a default such as zoo.ZOO: the page says that it is a path, not whose."""
-    hidden = re.sub(r"(?:Posix|Windows)?Path\((['\"]).*?\1\)", "Path(...)", signature or "")
-    return (hidden, returns) if signature else None
 
 
 class LivingFigure(Generated):
@@ -245,7 +183,7 @@ class LivingFigure(Generated):
         """Return the explorer's HTML and the caption."""
         root, _ = self.prepare()
         try:
-            stored = outputs(root / chapter(root, self.arguments[0]), "text/html")
+            stored = book.outputs(book.load(root / chapter(root, self.arguments[0])), "text/html")
         except ValueError as error:
             raise self.error(str(error)) from None
         shown = [text for text in stored if 'class="explore"' in text]
@@ -280,9 +218,9 @@ class Evidence(Generated):
         number, *record = self.arguments
         try:
             name = chapter(root, number)
+            checked = book.claims(book.load(root / name))
         except ValueError as error:
             raise self.error(str(error)) from None
-        checked = re.findall(r"^holds: (.*)$", "\n".join(outputs(root / name, "text")), re.M)
         link = f"[chapter {int(number)}]({up}{name}#claims)"
         if record:
             try:
@@ -304,10 +242,9 @@ class Evidence(Generated):
 def setup(app):
     """Register with Sphinx."""
     for name, make in {"chapter-map": chapter_map, "recorded-runs": recorded_runs, "run-times": chapter_times,
-                       "package-api": package_api, "ways-compared": ways_compared}.items():
+                       "ways-compared": ways_compared}.items():
         app.add_directive(name, type(name.title().replace("-", ""), (Generated,), {"make": staticmethod(make)}))
     app.add_directive("living-figure", LivingFigure)
     app.add_directive("evidence", Evidence)
     app.connect("env-get-outdated", outdated)
-    app.connect("autodoc-process-signature", hide_folders)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

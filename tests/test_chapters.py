@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+import book
 import chapter
 import normalise
 import pytest
@@ -122,8 +123,7 @@ def unbacked(cells):
 
 
 def test_the_table_of_contents_names_every_chapter_and_only_chapters_that_exist():
-    toc = (chapter.ROOT / "_toc.yml").read_text(encoding="utf-8")
-    named = re.findall(r"- file: (chapters/\S+)", toc)
+    named = book.chapters()
     assert named, "_toc.yml names no chapter"
     assert named == sorted(f"chapters/{path.stem}" for path in PATHS)
     numbers = [int(path.stem[:2]) for path in PATHS]  # a chapter may come before the ones that it can do without
@@ -143,7 +143,7 @@ def test_title_thesis_badge_and_time(path):
     assert re.fullmatch(r"# \S.*", title)
     assert 5 <= len(plain(thesis).split()) <= 40, "the thesis is one sentence, at most 40 words"
     assert thesis.strip("*_ ")[-1] in ".?!"
-    url, branch = chapter.repository()
+    url, branch = book.repository()
     lines = cells[1]["source"].splitlines()
     assert lines[0] == chapter.badge(path.stem, url, branch)
     minutes = re.search(r"(\d+) minutes? on two CPU cores", cells[1]["source"])
@@ -160,7 +160,7 @@ def test_title_thesis_badge_and_time(path):
 @every_chapter
 def test_set_up_cell_is_the_same_everywhere(path):
     first = code_cells(load(path))[0]
-    assert first["source"] == chapter.setup_cell(path.stem, chapter.repository()[0])
+    assert first["source"] == chapter.setup_cell(path.stem, book.repository()[0])
     assert tags(first) == ["setup", "volatile"]
     assert "device:" in printed(first)
 
@@ -282,7 +282,7 @@ def test_markdown_that_every_reader_renders_and_code_for_every_device(path):
     for cell in load(path):
         if cell["cell_type"] == "code":
             assert ".cuda(" not in cell["source"]
-            code = cell["source"].replace(chapter.repository()[0], "")  # another repository's name may be longer
+            code = cell["source"].replace(book.repository()[0], "")  # another repository's name may be longer
             assert max(len(line) for line in code.splitlines()) <= 88, "what is longer is cut off on the page"
             continue
         assert not re.search(r"```\{|^:::|\{[a-z:]+\}`", cell["source"], re.M), cell["source"][:80]

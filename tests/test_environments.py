@@ -8,6 +8,7 @@ import sys
 
 import chapter
 import environments
+import normalise
 import pytest
 
 
@@ -18,7 +19,7 @@ def claims(*texts):
              for text in texts]
     free = {"cell_type": "code", "source": "import random\nprint(random.random())", "metadata": {},
             "execution_count": 1, "outputs": [{"output_type": "stream", "name": "stdout", "text": "0.5\n"}]}
-    return {"cells": [*cells, free], "metadata": chapter.METADATA, "nbformat": 4, "nbformat_minor": 4}
+    return {"cells": [*cells, free], "metadata": normalise.METADATA, "nbformat": 4, "nbformat_minor": 4}
 
 
 def test_the_oldest_are_the_lower_bounds_and_the_newest_have_none(tmp_path):

@@ -4,20 +4,23 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import book
 import chapter
 import pytest
-import yaml
 from PIL import Image
 
 ROOT = chapter.ROOT
 sys.path.insert(0, str(ROOT / "_ext"))
 
+import api  # noqa: E402
 import delivery  # noqa: E402
 import docstrings  # noqa: E402
 import formulas  # noqa: E402
 import records  # noqa: E402
+import steps  # noqa: E402
 
 PAGES = [ROOT / "index.md", *sorted((ROOT / "reference").glob("*.md"))]
 
@@ -55,7 +58,7 @@ def markdown():
     """Return the markdown of the book: name -> text."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
     for path in chapter.paths():
-        sources = [cell["source"] for cell in records.cells(path) if cell["cell_type"] == "markdown"]
+        sources = [cell["source"] for cell in book.markdown_cells(book.load(path))]
         texts[path.name] = "\n\n".join(sources)
     return texts
 
@@ -124,7 +127,7 @@ def test_evidence_reads_the_chapters_own_run_before_anothers(tmp_path):
 
 
 def test_needs_name_earlier_chapters_that_exist():
-    needs = yaml.safe_load((ROOT / "chapters" / "needs.yml").read_text(encoding="utf-8"))
+    needs = book.needs()
     have = {path.name[:2] for path in chapter.paths()}
     assert set(needs) <= have
     assert all(one < number and one in have for number, wanted in needs.items() for one in wanted)
@@ -186,7 +189,7 @@ def test_a_damaged_record_is_named(tmp_path, content):
         records.recorded_runs(tmp_path, "")
     (tmp_path / "x.ipynb").write_text(content)
     with pytest.raises(ValueError, match="x.ipynb is damaged"):
-        records.cells(tmp_path / "x.ipynb")
+        book.load(tmp_path / "x.ipynb")
 
 
 @pytest.mark.parametrize("key, value", [("wall_s", "x"), ("question", 3), ("command", None), ("date_utc", 5)])
@@ -213,7 +216,7 @@ def test_damaged_run_times_are_named(tmp_path, runs):
 
 def test_the_builders_folder_stays_out_of_signatures():
     def hidden(signature):
-        return records.hide_folders(None, "function", "f", None, {}, signature, "Path")
+        return api.hide_folders(None, "function", "f", None, {}, signature, "Path")
 
     assert hidden("(folder: Path = PosixPath('/a/place'), n=1)") == ("(folder: Path = Path(...), n=1)", "Path")
     assert hidden("(a=WindowsPath('C:/mine'), b=PosixPath('/x'))") == ("(a=Path(...), b=Path(...))", "Path")
@@ -255,7 +258,9 @@ def test_pages_ask_for_one_style_sheet_and_scripts_that_wait(tmp_path):
     (static / "styles" / "theme.css").write_text('/* words */\n@import "../basic.css";')
     (static / "styles" / "pydata-sphinx-theme.css").write_text("b { src: url(../vendor/x.woff2) }")
     (static / "book.css").write_text("c { src: url(y.woff2) }")
-    address, bundled = delivery.bundle(static)
+    site = SimpleNamespace(folder=tmp_path)
+    delivery.bundle(site)
+    address, bundled = site.address, site.bundled
     text = (static / delivery.BUNDLE).read_text()
     assert text.index("a {") < text.index("url(vendor/x.woff2)") < text.index("url(y.woff2)") and "words" not in text
     page = ('<link href="../_static/styles/theme.css?digest=1" rel="stylesheet" />\n'
@@ -268,20 +273,143 @@ def test_pages_ask_for_one_style_sheet_and_scripts_that_wait(tmp_path):
                                                    "../_static/sphinx-design.min.css"]
     assert delivery.link_bundle(once, address, bundled) == once
     assert "sphinx-design" not in delivery.link_bundle(page.replace("sd-text", ""), address, bundled)
-    waiting = delivery.defer_scripts(page, "OPTIONS = 1;")
+    (static / "documentation_options.js").write_text("OPTIONS = 1;\n")
+    waiting = delivery.defer_scripts(page, tmp_path / "a.html", tmp_path)
     assert "<script>OPTIONS = 1;</script>" in waiting and '<script defer src="../_static/a.js">' in waiting
-    assert delivery.defer_scripts(waiting, "OPTIONS = 1;") == waiting
+    assert delivery.defer_scripts(waiting, tmp_path / "a.html", tmp_path) == waiting
+    assert delivery.defer_scripts(page, tmp_path / "search.html", tmp_path) == page
 
 
 def test_pictures_get_their_size_once(tmp_path):
     (tmp_path / "_images").mkdir()
     Image.new("RGB", (30, 20)).save(tmp_path / "_images" / "a.png")
     page = '<img alt="two widths" src="_images/a.png" /><img src="_images/missing.png" />'
-    done = delivery.size_pictures(page, tmp_path)
+    done = delivery.size_pictures(page, tmp_path / "a.html")
     assert '<img alt="two widths" src="_images/a.png" width="30" height="20" loading="lazy" decoding="async" />' in done
-    assert '<img src="_images/missing.png" />' in done and delivery.size_pictures(done, tmp_path) == done
+    assert '<img src="_images/missing.png" />' in done and delivery.size_pictures(done, tmp_path / "a.html") == done
 
 
 def test_marks_that_colour_nothing_are_left_out_of_code():
     code = '<span class="n">x</span><span class="w"> </span><span class="o">=</span><span class="mi">3</span>'
     assert delivery.plain_names(code) == 'x <span class="o">=</span><span class="mi">3</span>'
+
+
+@pytest.fixture
+def built_site(tmp_path, monkeypatch):
+    """A site of two pages as a builder leaves it; what was read of it and written to it later."""
+    (tmp_path / "_static").mkdir()
+    for name in ("index.html", "chapters/01_one.html", "_static/macros.html"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("as it was", encoding="utf-8")
+    touched = []
+    for how in ("read_text", "write_text"):
+        done = getattr(Path, how)
+        monkeypatch.setattr(Path, how, lambda path, *words, done=done, how=how, **more: (
+            touched.append((how[:-5], path.relative_to(tmp_path).as_posix())) or done(path, *words, **more)))
+    return SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(format="html")), touched
+
+
+def test_a_page_is_read_once_and_written_once_after_all_steps(built_site, monkeypatch):
+    app, touched = built_site
+
+    def only_in_chapters(text, path):
+        return text.upper() if path.parent.name == "chapters" else text
+
+    def told(text, word):
+        return text + word if text.isupper() else text
+
+    def counting(site):
+        assert ("write", "chapters/01_one.html") not in touched
+        site.word = f" {len(site.pages)} PAGES"
+
+    monkeypatch.setattr(steps, "STEPS", (steps.each(only_in_chapters), counting, steps.each(told)))
+    steps.finish(app, None)
+    assert touched == [("read", "chapters/01_one.html"), ("read", "index.html"), ("write", "chapters/01_one.html")]
+    assert (app.outdir / "chapters" / "01_one.html").read_text(encoding="utf-8") == "AS IT WAS 2 PAGES"
+    monkeypatch.setattr(steps, "STEPS", (lambda site: 1 / 0,))
+    steps.finish(app, RuntimeError("the build failed"))  # then nothing is touched
+    steps.finish(SimpleNamespace(outdir=app.outdir, builder=SimpleNamespace(format="text")), None)
+
+
+def test_the_steps_stand_in_the_order_that_they_need():
+    order = [step.__name__.removeprefix("each ") for step in steps.STEPS]
+    for first, then in (("lighten", "bundle"), ("bundle", "link_bundle"), ("mend", "hanging_lines"),
+                        ("plain_names", "hanging_lines")):
+        assert order.index(first) < order.index(then), (first, then)
+    assert len(order) == len(set(order))
+
+
+def test_no_extension_but_the_steps_works_on_the_built_site():
+    finishing = [path.name for path in sorted((ROOT / "_ext").glob("*.py"))
+                 if '"build-finished"' in path.read_text(encoding="utf-8")]
+    assert finishing == ["steps.py"]
+
+
+PACKAGE = {"env": '"""Where it runs. More of it."""\n\ndef pick(a):\n    """Return the first: a. And more."""\n',
+           "data/__init__": '"""Data sets."""\nfrom tlutils.data.glyphs import glyphs\n__all__ = ["glyphs"]\n',
+           "data/glyphs": '"""Letters."""\n\ndef glyphs(n):\n    """Draw n letters, 28 * 28 pixels."""\n\n'
+                          'def _ink():\n    """Private."""\n\ndef bare():\n    return 1\n',
+           "data/_cache": '"""Nobody\'s business."""\n\ndef store():\n    """Store."""\n'}
+
+
+@pytest.fixture
+def small_package(tmp_path):
+    """A package of two parts in two layers, and a book of two chapters that use it."""
+    for name, source in PACKAGE.items():
+        path = tmp_path / "tlutils" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_layers.py").write_text('LAYERS = {"data": 1, "env": 0, "planned": 1}\n')
+    (tmp_path / "_toc.yml").write_text("root: index\nparts:\n- chapters:\n  - file: chapters/03_c\n"
+                                       "  - file: chapters/11_k\n")
+    (tmp_path / "chapters").mkdir()
+    write_chapter(tmp_path, "03_c", "%matplotlib inline\nfrom tlutils import data as d, env\nif 1:\n    !ls\n",
+                  "x = d.glyphs(3).shape\nenv = env")
+    write_chapter(tmp_path, "11_k", "import tlutils, os\ndata = os\ndata.glyphs\ntlutils.setup('11')\n"
+                  "from tlutils.env import pick as choose")
+    return tmp_path
+
+
+def write_chapter(folder, name, *sources):
+    """Write a notebook of code cells."""
+    cells = [{"cell_type": "code", "metadata": {}, "source": source, "outputs": []} for source in sources]
+    (folder / "chapters" / f"{name}.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}))
+
+
+def test_which_chapters_use_a_function_is_read_from_their_cells(small_package):
+    used = api.uses(small_package)
+    assert used["tlutils.data"] == used["tlutils.data.glyphs"] == used["tlutils.data.glyphs.glyphs"] == {"03"}
+    assert used["tlutils.env"] == {"03", "11"} and used["tlutils.env.pick"] == {"11"}
+    assert used["tlutils.start.setup"] == {"11"}
+    write_chapter(small_package, "11_k", "import tlutils.data.glyphs as letters\nletters.bare()")
+    used = api.uses(small_package)
+    assert used["tlutils.data.glyphs.bare"] == {"11"} and used["tlutils.data.glyphs.glyphs"] == {"03"}
+    write_chapter(small_package, "11_k", "def f(:")
+    with pytest.raises(ValueError, match="11_k.ipynb is damaged"):
+        api.uses(small_package)
+
+
+def test_the_package_is_shown_in_layer_order_and_only_what_is_public(small_package):
+    rows = [line.strip("| ").split(" | ") for line in api.package_map(small_package, "").splitlines()[2:]]
+    assert [row[0] for row in rows] == ["0", "1"] and [row[2] for row in rows] == ["Where it runs.", "Data sets."]
+    assert "[`env`](reference/api_layer_0.md#tlutilsenv)" in rows[0] and "chapters/03_c.ipynb" in rows[1][3]
+    ground, data = (api.package_api(small_package, "", layer) for layer in "01")
+    assert ground.startswith("## tlutils.env\n") and "Return the first: a. |" in ground
+    assert re.findall(r"^#+ .*$", data, re.M) == ["## tlutils.data", "### tlutils.data.glyphs"]
+    assert r"| {py:obj}`glyphs <tlutils.data.glyphs.glyphs>` | Draw n letters, 28 \* 28 pixels. | [3](" in data
+    assert data.count(".. autofunction::") == 1 and "_ink" not in data and "bare" not in data and "store" not in data
+    with pytest.raises(ValueError, match="no layer '7'"):
+        api.package_api(small_package, "", "7")
+    (small_package / "tlutils" / "env.py").write_text("def pick(:\n")
+    with pytest.raises(ValueError, match="env.py is damaged .line 1"):
+        api.package_map(small_package, "")
+
+
+def test_every_layer_has_its_page_and_every_part_stands_in_one():
+    layers = api.layers(ROOT)
+    assert list(layers.values()) == sorted(layers.values()) and {"surgery", "data", "start"} <= set(layers)
+    pages = [page for page in book.pages() if page.startswith("reference/api_layer_")]
+    assert [int(page[-1]) for page in pages] == sorted(set(layers.values()))
+    for page in pages:
+        assert f"```{{package-api}} {page[-1]}\n```" in (ROOT / f"{page}.md").read_text(encoding="utf-8")

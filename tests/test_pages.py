@@ -1,8 +1,8 @@
 """The sources of the pages: README and map name every chapter, the field's words are said, lines can go on below."""
-import json
 import re
 import sys
 
+import book
 import chapter
 import pytest
 
@@ -24,14 +24,14 @@ TERMS = {"01": ["transfer learning", "negative transfer", "fine-tuning", "linear
 
 def first_cell(path):
     """Return the first cell of a chapter as one string."""
-    return records.cells(path)[0]["source"]
+    return book.load(path)[0]["source"]
 
 
 def test_readme_lists_the_chapters_by_number_and_title():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     listed = re.findall(r"- \*\*(\d+)\. (.*?)\*\*", text)
     assert [(int(number), title.rstrip(".")) for number, title in listed] == [
-        (int(path.stem[:2]), records.title_and_thesis(path)[0].rstrip(".")) for path in chapter.paths()]
+        (int(path.stem[:2]), book.title_and_thesis(book.load(path))[0].rstrip(".")) for path in chapter.paths()]
 
 
 @pytest.mark.parametrize("number", sorted(TERMS))
@@ -40,13 +40,12 @@ def test_a_chapter_begins_with_the_words_of_the_field(number):
     assert [term for term in TERMS[number] if term.lower() not in lead] == []
 
 
-def test_reading_takes_as_long_as_words_and_visible_code(tmp_path):
+def test_reading_takes_as_long_as_words_and_visible_code():
     def minutes(*cells):
-        (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
-        return records.reading_minutes(tmp_path / "a.ipynb")
+        return book.reading_minutes(cells)
 
-    words = {"cell_type": "markdown", "metadata": {}, "source": ["word " * 2000]}
-    code = {"cell_type": "code", "metadata": {}, "source": ["x = 1\n"] * 120}
+    words = {"cell_type": "markdown", "metadata": {}, "source": "word " * 2000}
+    code = {"cell_type": "code", "metadata": {}, "source": "x = 1\n" * 120}
     assert minutes(words) == 10 and minutes(words, code) == 20
     for tag in ("quiz", "hide-cell", "setup"):
         assert minutes(words, code | {"metadata": {"tags": [tag]}}) == 10
@@ -82,24 +81,24 @@ def test_a_printed_table_stays_whole_and_a_printed_sentence_may_go_on_below():
     assert [kind for kind, _, _ in lines(wide)] == ["ln"], "wider than the column: it must go on below"
 
 
-def mended(page):
-    """Return a page with the theme's markup mended."""
-    for pattern, replacement in pages.MENDED:
-        page = re.sub(pattern, replacement, page, flags=re.S)
-    return page
-
-
 def test_a_fold_is_named_after_what_it_hides():
     fold = ('<summary>\n<p class="collapsed admonition-title">Show code cell content</p>\n<p class="expanded '
             'admonition-title">Hide code cell content</p>\n</summary>\n<div class="cell_input docutils container">\n'
             '<div class="highlight-ipython3 notranslate"><div class="highlight"><pre><span></span>{}')
-    solution = mended(fold.format('<span class="c1"># @title Solution</span>'))
+    solution = pages.mend(fold.format('<span class="c1"># @title Solution</span>'))
     assert '<p class="admonition-title">Solution</p>' in solution and "Show code" not in solution
     other = fold.format('<span class="c1"># drawn</span>')
-    assert mended(other) == other
+    assert pages.mend(other) == other
 
 
 def test_the_front_page_is_not_named_twice():
     title = "<title>{} &#8212; What Transfers?</title>"
-    assert mended(title.format("What Transfers? More")) == "<title>What Transfers? More</title>"
-    assert mended(title.format("2. General to specific")) == title.format("2. General to specific")
+    assert pages.mend(title.format("What Transfers? More")) == "<title>What Transfers? More</title>"
+    assert pages.mend(title.format("2. General to specific")) == title.format("2. General to specific")
+
+
+def test_an_arrow_in_the_contents_says_whose_pages_it_shows():
+    arrow = '<a href="a.html">The package</a><details{}><summary><span class="toctree-toggle"></span></summary>'
+    for state in ("", ' open="open"'):
+        page = pages.mend(arrow.format(state))
+        assert '<summary aria-label="The package: its pages"><span' in page and pages.mend(page) == page

@@ -1,6 +1,7 @@
 """The commands around the site: the link check sorts its findings, the PDF takes every page, the card has its size."""
 import json
 
+import book
 import chapter
 import linkcheck
 import pdf
@@ -33,10 +34,10 @@ def test_the_report_names_what_it_could_not_reach(capsys, lines, status, words):
 
 
 def test_the_pdf_takes_every_page_in_order():
-    names = pdf.pages()
-    assert names[0] == "index.html" and names[1] == f"chapters/{chapter.paths()[0].stem}.html"
-    assert names[-1] == "reference/references.html" and len(set(names)) == len(names) >= 10
-    assert pdf.base_url().startswith("https://") and pdf.base_url().endswith("/")
+    names = book.pages()
+    assert names[0] == "index" and names[1] == f"chapters/{chapter.paths()[0].stem}"
+    assert names[-1] == "reference/references" and len(set(names)) == len(names) >= 10
+    assert book.base_url().startswith("https://") and book.base_url().endswith("/")
 
 
 def test_without_a_browser_the_pdf_says_what_to_do(monkeypatch):

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 
+import book
 import chapter
 import pytest
 import yaml
@@ -40,11 +41,9 @@ def dependencies():
 
 
 def test_one_address_everywhere():
-    url, branch = chapter.repository()
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    assert (config["repository"]["url"], config["repository"]["branch"]) == (url, branch)
+    url, branch = book.repository()
     owner, name = url.removeprefix("https://github.com/").split("/")
-    assert config["html"]["baseurl"] == f"https://{owner}.github.io/{name}/"
+    assert book.base_url() == f"https://{owner}.github.io/{name}/"
     assert f'Repository = "{url}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["repository-code"] == url
     assert url in (ROOT / "README.md").read_text(encoding="utf-8")

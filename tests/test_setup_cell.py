@@ -7,10 +7,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+import book
 import chapter
 import pytest
 
-CELL = chapter.setup_cell("02_general_to_specific", chapter.repository()[0])
+CELL = chapter.setup_cell("02_general_to_specific", book.repository()[0])
 
 # Runs the cell in an IPython shell as often as told; the last line printed is a report.
 SHELL = """
@@ -105,7 +106,7 @@ def again(report):
 
 def test_colab_installs_tlutils_once_and_nothing_else(online):
     report, printed, calls = online.run("colab", times=3)
-    assert calls == [f"install -q --no-deps git+{chapter.repository()[0]}"]
+    assert calls == [f"install -q --no-deps git+{book.repository()[0]}"]
     assert all(ok for ok, _ in report["runs"]) and again(report) < 1 and greets(printed)
     assert report["where"].startswith(str(online.place))
     report, printed, calls = online.run("colab")  # the session restarts, the machine stays
@@ -148,12 +149,12 @@ def test_elsewhere_a_copy_of_the_book_needs_no_installation(offline):
 def test_elsewhere_nothing_is_installed_and_the_command_is_told(online):
     report, printed, calls = online.run("desk")
     assert calls == [] and report["runs"][0][0] is False
-    assert f"%pip install git+{chapter.repository()[0]}" in printed
+    assert f"%pip install git+{book.repository()[0]}" in printed
 
 
 def test_the_cell_is_short_and_its_version_compares_as_text():
     lines = [line for line in CELL.splitlines() if line.strip() and not line.startswith("#")]
-    wide = max(map(len, CELL.replace(chapter.repository()[0], "").splitlines()))  # another repository may be longer
+    wide = max(map(len, CELL.replace(book.repository()[0], "").splitlines()))  # another repository may be longer
     assert len(lines) <= 12 and wide <= 88, textwrap.indent(CELL, "  ")
     version = (chapter.ROOT / "tlutils" / "__init__.py").read_text().split('__version__ = "')[1].split('"')[0]
     for number in (version, chapter.SINCE):

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import book
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,9 +25,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 if BROWSER is None and os.environ.get("CI") != "true":
     pytest.skip("no Chromium on this machine: the browser tests are skipped", allow_module_level=True)
 
-BASE = re.search(r"^  baseurl: (\S+)", (ROOT / "_config.yml").read_text(encoding="utf-8"), re.M).group(1)
-NAMES = re.findall(r"- file: (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
-PAGES = [f"{name}.html" for name in ["index", *NAMES]]
+BASE = book.base_url()
+PAGES = [f"{name}.html" for name in book.pages()]
 WITH_EXPLORER = [name for name in PAGES if name.startswith("chapters/")]
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
 
@@ -236,8 +236,7 @@ def test_on_a_phone_code_and_claims_go_on_below_and_are_copied_whole(visit, name
     assert [block["text"][:60] for block in blocks if block["cut"]] == []
     assert min(block["size"] for block in blocks) >= 12
     assert sum(block["below"] for block in blocks) > 50, "no line goes on below: then this test sees nothing"
-    cells = json.loads((ROOT / name).with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    sources = [cell["source"] for cell in book.code_cells(book.load((ROOT / name).with_suffix(".ipynb")))]
     written = {re.sub(r"\n# ?alt:.*", "", source, flags=re.S).strip() for source in sources}
     for block in blocks:
         if block["kind"] == "code":
@@ -340,6 +339,15 @@ def test_every_page_says_what_it_is(visit, name):
     assert page.locator("meta[name=description]").count() == 1
     assert page.locator("h1").count() == 1
     assert page.title().startswith(page.locator("h1").inner_text().strip("# \n"))
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("reference/api_layer_")])
+def test_each_function_of_the_package_has_its_line_and_the_line_leads_to_its_entry(name):
+    text = (SITE / name).read_text(encoding="utf-8")
+    lines = re.findall(r'<tr class="row-\w+"><td><p><a class="reference internal" href="#(tlutils\.[\w.]+)"', text)
+    entries = re.findall(r'<dt class="sig sig-object py" id="(tlutils\.[\w.]+)"', text)
+    methods = {entry for entry in entries if entry.rsplit(".", 1)[0] in entries}
+    assert lines and sorted(lines) == sorted(set(entries) - methods)
 
 
 def weight(file):

@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 
+import book
 import build
 import chapter
 import files
@@ -243,7 +244,7 @@ def test_chapters_begun_at_once_have_each_their_number_and_their_line(small_book
     assert [process.communicate(timeout=60) and process.returncode for process in started] == [0, 0, 0, 0]
     made = sorted(path.stem for path in (small_book / "chapters").iterdir())
     assert [name[:3] for name in made] == ["03_", "04_", "05_", "06_", "07_"]
-    assert re.findall(r"- file: chapters/(\S+)", (small_book / "_toc.yml").read_text()) == made
+    assert book.chapters(small_book) == [f"chapters/{name}" for name in made]
 
 
 @pytest.mark.parametrize("name", ["_config.yml", "_toc.yml"])
@@ -267,8 +268,9 @@ def small_book(tmp_path):
     (tmp_path / "chapters").mkdir()
     for name in ("_config.yml", "pyproject.toml", "CITATION.cff", "README.md"):
         shutil.copy(chapter.ROOT / name, tmp_path / name)
-    (tmp_path / "_toc.yml").write_text("parts:\n    chapters:\n      - file: chapters/03_old\n  - caption: Reference\n"
-                                       "    chapters:\n      - file: reference/notation\n")
+    (tmp_path / "_toc.yml").write_text("root: index\nparts:\n  - caption: Lessons\n    chapters:\n"
+                                       "      - file: chapters/03_old\n  - caption: Reference\n    chapters:\n"
+                                       "      - file: reference/notation\n")
     (tmp_path / "chapters" / "03_old.ipynb").write_text("{}")
     return tmp_path
 
@@ -277,13 +279,13 @@ def test_a_new_chapter_has_the_next_number_the_template_and_a_line_in_the_conten
     path = new.main("Gradient-reversal", small_book)
     assert path.name == "04_gradient_reversal.ipynb"
     toc = (small_book / "_toc.yml").read_text().splitlines()
-    assert toc[2:4] == ["      - file: chapters/03_old", "      - file: chapters/04_gradient_reversal"]
+    assert toc[4:6] == ["      - file: chapters/03_old", "      - file: chapters/04_gradient_reversal"]
     cells = json.loads(path.read_text())["cells"]
     headings = [cell["source"][0][3:].strip() for cell in cells if cell["source"][0].startswith("## ")]
     assert headings == chapter.HEADINGS
     code = [cell for cell in cells if cell["cell_type"] == "code"]
-    assert "".join(code[0]["source"]) == chapter.setup_cell("04_gradient_reversal", chapter.repository()[0])
-    assert "".join(cells[1]["source"]).startswith(chapter.badge("04_gradient_reversal", *chapter.repository()))
+    assert "".join(code[0]["source"]) == chapter.setup_cell("04_gradient_reversal", book.repository()[0])
+    assert "".join(cells[1]["source"]).startswith(chapter.badge("04_gradient_reversal", *book.repository()))
     assert sum(cell["metadata"] == chapter.SOLUTION for cell in code) == 3
     assert sum(cell["metadata"] == chapter.QUESTION for cell in code) == 5
     assert 'key="04"' in "".join("".join(cell["source"]) for cell in code)
@@ -308,13 +310,13 @@ def test_the_template_executes(small_book, monkeypatch):
 
 
 def test_moving_the_repository_rewrites_every_address(small_book):
-    old = chapter.repository()[0]
+    old = book.repository()[0]
     (small_book / "chapters" / "03_old.ipynb").unlink()
     made = new.main("moved", small_book)
     url = "https://github.com/someone/a-book"
     changed = repo.main(url + "/", small_book)
     assert {path.name for path in changed} >= {"_config.yml", "pyproject.toml", "CITATION.cff", "README.md", made.name}
-    assert chapter.repository(small_book / "_config.yml")[0] == url
+    assert book.repository(small_book)[0] == url
     texts = "".join(path.read_text() for path in small_book.rglob("*") if path.is_file())
     assert old not in texts and old.removeprefix("https://") not in texts and "someone.github.io/a-book" in texts
     assert f"git+{url}" in texts and "colab.research.google.com/github/someone/a-book/blob/main" in texts
@@ -343,7 +345,7 @@ def moved_half_way(book, url, after, monkeypatch):
 def test_a_move_that_stopped_half_way_is_finished_by_the_same_command(small_book, monkeypatch, after, name):
     (small_book / "chapters" / "03_old.ipynb").unlink()
     new.main("first", small_book)
-    owner = chapter.repository()[0].split("/")[-2]
+    owner = book.repository()[0].split("/")[-2]
     whole = small_book.with_name("whole")
     shutil.copytree(small_book, whole)
     url = f"https://github.com/{owner}/{name}"
@@ -361,7 +363,7 @@ def test_a_move_that_stopped_half_way_may_go_elsewhere(small_book, monkeypatch):
     moved_half_way(small_book, "https://github.com/half/way", 3, monkeypatch)
     repo.main("https://github.com/the/end", small_book)
     texts = "".join(path.read_text() for path in small_book.rglob("*") if path.is_file())
-    assert "half/way" not in texts and "half.github.io" not in texts and chapter.repository()[0] not in texts
+    assert "half/way" not in texts and "half.github.io" not in texts and book.repository()[0] not in texts
 
 
 def test_a_damaged_file_stops_a_move_before_anything_is_written(small_book):

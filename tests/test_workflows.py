@@ -3,13 +3,13 @@ import json
 import re
 import shlex
 
-import chapter
+import book
 import preflight
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
-ROOT = chapter.ROOT
+ROOT = book.ROOT
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 DOCKER = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -22,8 +22,30 @@ def read(path):
 
 
 def steps(workflow):
-    """Return the steps of all jobs."""
-    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+    """Return the steps of all jobs; a job that is another workflow has none of its own."""
+    return [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
+
+
+def deploys(job):
+    """Return whether a job publishes the site."""
+    return any("deploy-pages" in step.get("uses", "") for step in job.get("steps", []))
+
+
+def untested(site, tests):
+    """Return the reasons for which the workflow `site` may publish what did not pass the workflow `tests`."""
+    reasons = []
+    green = {name for name, job in site["jobs"].items() if job.get("uses") == "./.github/workflows/tests.yml"}
+    for name, job in site["jobs"].items():
+        if deploys(job):
+            needed = {job["needs"]} if isinstance(job.get("needs"), str) else set(job.get("needs", []))
+            reasons += [] if needed & green else [f"{name} does not wait for the tests"]
+            reasons += [f"{name} runs under a condition of its own"] if "if" in job else []
+    reasons += [f"{name} may be passed over" for name in green if set(site["jobs"][name]) != {"uses"}]
+    runs = [job for job in tests["jobs"].values() if any(step.get("run") == ".ci/run" for step in job["steps"])]
+    reasons += [] if runs else ["the tests do not run .ci/run"]
+    for job in (*tests["jobs"].values(), *steps(tests)):
+        reasons += [f"a failure is passed over: {key}" for key in ("continue-on-error", "if") if key in job]
+    return reasons
 
 
 def targets():
@@ -40,14 +62,14 @@ def made(text):
 def pythons(job):
     """Return the versions of Python that a job names, in its steps and its matrix."""
     matrix = job.get("strategy", {}).get("matrix", {})
-    named = [str(step.get("with", {}).get("python-version", "")) for step in job["steps"]]
+    named = [str(step.get("with", {}).get("python-version", "")) for step in job.get("steps", [])]
     return set(re.findall(r"\b3\.\d+", " ".join([*named, str(matrix)])))
 
 
 def test_there_are_tests_a_site_and_a_weekly_check():
     found = {path.stem: read(path) for path in WORKFLOWS}
     assert set(found) == {"tests", "site", "weekly"}
-    assert set(found["tests"]["on"]) == {"push", "pull_request"} and ".ci/run" in str(steps(found["tests"]))
+    assert set(found["tests"]["on"]) == {"pull_request", "workflow_call"} and ".ci/run" in str(steps(found["tests"]))
     assert (ROOT / ".ci" / "run").exists() and "make book" in str(steps(found["site"]))
     assert re.fullmatch(r"\d+ \d+ \* \* \d", found["weekly"]["on"]["schedule"][0]["cron"])
     matrix = found["weekly"]["jobs"]["check"]["strategy"]["matrix"]["include"]
@@ -65,7 +87,9 @@ def test_a_workflow_takes_only_first_hand_actions_of_one_major_version_and_ends(
     for step in steps(workflow):
         assert ("uses" in step) != ("run" in step), step
         assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/checkout@v5")), step
-    assert all(5 <= job["timeout-minutes"] <= 120 for job in workflow["jobs"].values())
+    assert all(5 <= job["timeout-minutes"] <= 120 for job in workflow["jobs"].values() if "steps" in job)
+    for job in workflow["jobs"].values():  # without steps it is one of these workflows, which has its own
+        assert "steps" in job or (ROOT / job["uses"]) in WORKFLOWS, job
 
 
 @every_workflow
@@ -73,10 +97,9 @@ def test_a_workflow_has_no_right_that_it_does_not_need(path):
     workflow = read(path)
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
-        deploys = any("deploy-pages" in step.get("uses", "") for step in job["steps"])
-        assert job.get("permissions") == ({"pages": "write", "id-token": "write"} if deploys else None)
+        assert job.get("permissions") == ({"pages": "write", "id-token": "write"} if deploys(job) else None)
         assert "secrets." not in str(job)
-        assert not re.search(r"\$\{\{ *github\.event", str(job["steps"])), "a stranger's text in a command"
+        assert not re.search(r"\$\{\{ *github\.event", str(job.get("steps"))), "a stranger's text in a command"
 
 
 @every_workflow
@@ -93,8 +116,31 @@ def test_the_site_is_published_from_where_the_book_is_built():
     makefile, tool = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "tools/build.py"))
     assert "tools/build.py" in makefile.split("\nbook:")[1].split("\n\n")[0]
     assert upload["with"]["path"] == "_build/html" and '"_build/html/index.html"' in tool.replace("'", '"')
-    assert site["jobs"]["publish"]["needs"] == "build"
-    assert site["on"]["push"]["branches"] == [chapter.repository()[1]]
+    assert "build" in site["jobs"]["publish"]["needs"]
+    assert site["on"]["push"]["branches"] == [book.repository()[1]]
+
+
+def test_the_site_is_published_only_after_green_tests():
+    site, tests = (read(ROOT / ".github" / "workflows" / f"{name}.yml") for name in ("site", "tests"))
+    assert untested(site, tests) == []
+    assert sum(deploys(job) for path in WORKFLOWS for job in read(path)["jobs"].values()) == 1
+    assert set(tests["jobs"]["test"]["strategy"]["matrix"]["python"]) >= {"3.11", "3.13"}
+
+
+@pytest.mark.parametrize("change", [
+    lambda site, tests: site["jobs"]["publish"].update(needs="build"),
+    lambda site, tests: site["jobs"]["publish"].pop("needs"),
+    lambda site, tests: site["jobs"]["publish"].update({"if": "always()"}),
+    lambda site, tests: site["jobs"]["build"]["steps"].append({"uses": "actions/deploy-pages@v4"}),
+    lambda site, tests: site["jobs"]["test"].update(uses="./.github/workflows/weekly.yml"),
+    lambda site, tests: site["jobs"]["test"].update({"if": "github.actor == 'me'"}),
+    lambda site, tests: tests["jobs"]["test"].update({"continue-on-error": True}),
+    lambda site, tests: tests["jobs"]["test"]["steps"][-1].update({"continue-on-error": True}),
+    lambda site, tests: tests["jobs"]["test"]["steps"][-1].update(run=".ci/run || true")])
+def test_a_way_around_the_tests_is_seen(change):
+    site, tests = (read(ROOT / ".github" / "workflows" / f"{name}.yml") for name in ("site", "tests"))
+    change(site, tests)
+    assert untested(site, tests) != []
 
 
 def test_binder_installs_the_package_as_it_lies_here():
@@ -106,7 +152,7 @@ def test_binder_installs_the_package_as_it_lies_here():
 
 
 def test_the_readme_opens_binder_on_the_chapters():
-    url, branch = chapter.repository()
+    url, branch = book.repository()
     address = url.replace("https://github.com/", "https://mybinder.org/v2/gh/") + f"/{branch}?urlpath=lab/tree/chapters"
     assert address in (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -12,11 +12,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import chapter
+import book
 import files
 
 SOURCES = ("*.md", "_config.yml", "_toc.yml", "references.bib", "_ext/**/*", "_static/**/*", "_vendor/**/*",
-           "chapters/**/*", "reference/**/*", "results/**/*", "tlutils/**/*", "tools/build.py")
+           "chapters/**/*", "reference/**/*", "results/**/*", "tlutils/**/*", "tools/build.py", "tools/book.py",
+           "tools/files.py", "tests/test_layers.py")
 PASSED = re.compile(r"/(__pycache__|\.[^/]*)/|/\.|\.(pyc|part|partial|tmp)$")
 # not the script in .venv/bin: its first line names the place where the environment was made
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
@@ -48,10 +49,8 @@ def check(root):
         files.read_notebook(path)
     for path in [*sorted(Path(root).glob("results/*.json")), *sorted(Path(root).glob("results/*/*.json"))]:
         files.read_json(path)
-    for name in ("_config.yml", "_toc.yml"):
-        files.read_yaml(Path(root, name))
-    if Path(root, "chapters", "needs.yml").exists():
-        files.read_yaml(Path(root, "chapters", "needs.yml"))
+    for settings in (book.config, book.contents, book.needs):
+        settings(root)
     for path in [*Path(root).glob("*.bib"), *Path(root).glob("*.md"), *Path(root).glob("reference/*.md")]:
         files.read_text(path)
 
@@ -77,7 +76,7 @@ def missing(site):
     return sorted(found)
 
 
-def main(root=chapter.ROOT, build=BUILD):
+def main(root=book.ROOT, build=BUILD):
     """Build the site unless it is whole and nothing changed; return the exit status."""
     folder = Path(root, "_build")
     folder.mkdir(exist_ok=True)
@@ -123,5 +122,5 @@ if __name__ == "__main__":
     with files.one_line():
         status = main()
         if not status:  # the address with %20 for a space, %23 for #, as a browser takes it
-            print(f"The book is built. Open  {(chapter.ROOT / '_build/html/index.html').as_uri()}  or run  make serve")
+            print(f"The book is built. Open  {(book.ROOT / '_build/html/index.html').as_uri()}  or run  make serve")
         sys.exit(status)

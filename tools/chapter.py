@@ -3,11 +3,12 @@
     python tools/chapter.py        (after a change of SETUP or SINCE; nothing else in the notebooks changes)
 """
 import re
-from pathlib import Path
 
+import book
 import files
+import normalise
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = book.ROOT
 CHAPTERS = ROOT / "chapters"
 
 # The sections of a chapter, in this order. A section's heading begins with its name ("The equation: ...");
@@ -54,24 +55,9 @@ tlutils.setup("{number}", since="{since}")"""
 # The oldest tlutils that the chapters run with. The cell compares versions as text: each part stays below 10.
 SINCE = "0.2.0"
 
-METADATA = {
-    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python",
-                      "pygments_lexer": "ipython3"},
-}
 SOLUTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-cell"]}
 # A question of tlutils.quiz: its source holds the answers, so every view shows only what the cell puts out.
 QUESTION = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["quiz", "remove-input"]}
-
-
-def repository(config=ROOT / "_config.yml"):
-    """Return (url, branch) of the repository: _config.yml is the one place that holds them."""
-    text = files.read_text(config)
-    block = re.search(r"^repository:\n((?:[ \t]+.*\n)+)", text, re.M)
-    found = [re.search(rf"^\s+{key}:\s*(\S+)", block.group(1) if block else "", re.M) for key in ("url", "branch")]
-    if not all(found):
-        raise SystemExit(f"{config} is damaged (it names no repository with url and branch); restore it with git")
-    return found[0].group(1), found[1].group(1)
 
 
 def badge(name, url, branch):
@@ -101,10 +87,8 @@ def find(number):
 
 def refresh(path, url):
     """Give a stored chapter the set-up cell of today; return whether that changed it."""
-    import normalise  # which reads METADATA above
-
     nb, before = files.read_notebook(path), path.read_bytes()
-    cell = next((cell for cell in nb["cells"] if "setup" in cell["metadata"].get("tags", [])), None)
+    cell = next((cell for cell in nb["cells"] if "setup" in book.tags(cell)), None)
     if cell is None:
         raise SystemExit(f"{path} has no set-up cell (tag setup)")
     cell["source"] = setup_cell(path.stem, url)
@@ -117,5 +101,5 @@ def refresh(path, url):
 if __name__ == "__main__":
     with files.one_line():
         for notebook in paths():
-            if refresh(notebook, repository()[0]):
+            if refresh(notebook, book.repository()[0]):
                 print(f"{notebook.relative_to(ROOT)}: new set-up cell")

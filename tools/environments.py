@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import book
 import chapter
 import files
 import nbformat
@@ -127,7 +128,7 @@ def emulate_colab(folder, url, repository=chapter.ROOT):
 
 def printed(cell):
     """Return what a cell printed, in the form that a stored chapter has."""
-    streams = [normalise.text(output["text"]) for output in cell["outputs"] if output.get("name") == "stdout"]
+    streams = [book.text(output["text"]) for output in cell["outputs"] if output.get("name") == "stdout"]
     return normalise.clean_text("".join(streams)).strip()
 
 
@@ -155,7 +156,7 @@ def execute(path, folder):
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     count, different = compare(stored, nb)
-    noise = {normalise.text(output["text"]).strip() for cell in nb.cells for output in cell.get("outputs", [])
+    noise = {book.text(output["text"]).strip() for cell in nb.cells for output in cell.get("outputs", [])
              if output.get("name") == "stderr"}
     noise = [line for line in sorted(noise) if "it/s" not in line]
     line = f"{path.stem}: {(time.time() - started) / 60:.1f} min, {count} claim cells, {len(noise)} warnings"
@@ -174,7 +175,7 @@ def main(name, chapters, at, python=None):
     variables = {}
     if name == "colab":
         subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "tlutils"], check=True)
-        variables = emulate_colab(folder, chapter.repository()[0])
+        variables = emulate_colab(folder, book.repository()[0])
     os.environ.update(kernel(python, folder, **variables))
     before = freeze(python)
     for path in notebooks:

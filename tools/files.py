@@ -8,16 +8,20 @@ import sys
 from pathlib import Path
 
 
+class Damaged(SystemExit, ValueError):
+    """A file that does not hold what it should: a command ends with this one line, a caller may catch a ValueError."""
+
+
 def read_json(path, content=None, kind=dict):
     """Return the content of a JSON file (its bytes, where they were read before); one line if it is no `kind`."""
     try:
         found = json.loads((Path(path).read_bytes() if content is None else content).decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise SystemExit(f"{path} is damaged ({error}); restore it with git") from None
+        raise Damaged(f"{path} is damaged ({error}); restore it with git") from None
     except OSError as error:
-        raise SystemExit(f"{path} cannot be read ({error.strerror})") from None
+        raise Damaged(f"{path} cannot be read ({error.strerror})") from None
     if not isinstance(found, kind):
-        raise SystemExit(f"{path} is damaged (it holds {str(found)[:40]}); restore it with git")
+        raise Damaged(f"{path} is damaged (it holds {str(found)[:40]}); restore it with git")
     return found
 
 
@@ -26,9 +30,9 @@ def read_text(path):
     try:
         return Path(path).read_text(encoding="utf-8")
     except ValueError as error:
-        raise SystemExit(f"{path} is damaged ({error}); restore it with git") from None
+        raise Damaged(f"{path} is damaged ({error}); restore it with git") from None
     except OSError as error:
-        raise SystemExit(f"{path} cannot be read ({error.strerror})") from None
+        raise Damaged(f"{path} cannot be read ({error.strerror})") from None
 
 
 def read_yaml(path):
@@ -40,10 +44,10 @@ def read_yaml(path):
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise SystemExit(f"{path} is damaged (line {line}: {getattr(error, 'problem', error)}); restore it with git"
-                         ) from None
+        raise Damaged(f"{path} is damaged (line {line}: {getattr(error, 'problem', error)}); restore it with git"
+                      ) from None
     if not isinstance(found, dict):
-        raise SystemExit(f"{path} is damaged (it holds {str(found)[:40]}); restore it with git")
+        raise Damaged(f"{path} is damaged (it holds {str(found)[:40]}); restore it with git")
     return found
 
 
@@ -52,7 +56,7 @@ def read_notebook(path, content=None):
     nb = read_json(path, content)
     cells = nb.get("cells")
     if nb.get("nbformat") != 4 or not isinstance(cells, list) or not all(map(_whole, cells)):
-        raise SystemExit(f"{path} is damaged (it holds no list of whole cells in format 4); restore it with git")
+        raise Damaged(f"{path} is damaged (it holds no list of whole cells in format 4); restore it with git")
     return nb
 
 

@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import re
 
-import chapter
+import book
 import files
 
 
@@ -20,7 +20,7 @@ def lock(packages):
 
 
 if __name__ == "__main__":
-    path = chapter.ROOT / "requirements.lock"
+    path = book.ROOT / "requirements.lock"
     text = lock({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()})
     with files.one_line():
         files.write(path, text.encode())

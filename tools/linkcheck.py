@@ -5,8 +5,8 @@ import subprocess
 import sys
 from collections import Counter
 
+import book
 import build
-import chapter
 import files
 
 UNREACHED = re.compile(r"Max retries|NameResolution|Name or service|Failed to resolve|timed? ?out|Connection|ProxyError"
@@ -44,8 +44,8 @@ def report(links):
 
 def main():
     """Build with Sphinx's linkcheck builder and report its findings."""
-    where = chapter.ROOT / "_build" / "linkcheck"
-    done = subprocess.run([*build.JUPYTER_BOOK, "build", str(chapter.ROOT), "--quiet", "--builder",
+    where = book.ROOT / "_build" / "linkcheck"
+    done = subprocess.run([*build.JUPYTER_BOOK, "build", str(book.ROOT), "--quiet", "--builder",
                            "linkcheck", "--path-output", str(where)], capture_output=True, text=True)
     found = sorted(where.rglob("output.json"))
     if not found:

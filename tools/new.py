@@ -3,6 +3,7 @@ import re
 import sys
 from pathlib import Path
 
+import book
 import chapter
 import files
 import normalise
@@ -77,16 +78,16 @@ def notebook(name, url, branch):
         source = chapter.setup_cell(name, url) if kind == "setup" else source.replace("{number}", name[:2])
         cells.append({"cell_type": "code", "metadata": METADATA.get(kind, {}), "source": source,
                       "execution_count": None, "outputs": []})
-    return {"cells": cells, "metadata": chapter.METADATA, "nbformat": 4, "nbformat_minor": 5}
+    return {"cells": cells, "metadata": normalise.METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
-def add_to_toc(text, name):
-    """Return _toc.yml with the chapter added after the last chapter, with the same indent."""
-    lines = text.splitlines()
-    last = max((i for i, line in enumerate(lines) if re.match(r"\s*- file: chapters/", line)), default=None)
-    if last is None:
-        raise SystemExit("_toc.yml names no chapter; restore it with git")
-    lines.insert(last + 1, lines[last].split("- file:")[0] + f"- file: chapters/{name}")
+def add_to_toc(root, name):
+    """Return the text of _toc.yml with the chapter added after the last chapter, with the same indent."""
+    places = [(line, column) for page, line, column in book.contents(root) if page.startswith("chapters/")]
+    if not places:
+        raise files.Damaged("_toc.yml names no chapter; restore it with git")
+    (last, column), lines = max(places), files.read_text(root / "_toc.yml").splitlines()
+    lines.insert(last + 1, f"{lines[last][:column]}chapters/{name}")
     return "\n".join(lines) + "\n"
 
 
@@ -100,18 +101,17 @@ def main(slug, root=chapter.ROOT):
         raise SystemExit(f"NAME must be a slug such as gradient_reversal, of at most 60 letters, got {slug[:80]!r}")
     root = Path(root)
     there = sorted(path.stem for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb"))
-    toc = root / "_toc.yml"
-    contents = files.read_text(toc)
+    listed = book.chapters(root)
     same = [name for name in there if name[3:] == slug]
-    if any(re.search(rf"^\s*- file: chapters/{name}\s*$", contents, re.M) for name in same):
+    if any(f"chapters/{name}" in listed for name in same):
         raise SystemExit(f"there is already a chapter {slug}")
     name = same[0] if same else f"{max((int(name[:2]) for name in there), default=0) + 1:02d}_{slug}"
     path = root / "chapters" / f"{name}.ipynb"
-    url, branch = chapter.repository(root / "_config.yml")
-    contents = add_to_toc(contents, name)
+    url, branch = book.repository(root)
+    contents = add_to_toc(root, name)
     if not same:
         files.write(path, normalise.to_bytes(normalise.normalise(notebook(name, url, branch))))
-    files.write(toc, contents.encode())
+    files.write(root / "_toc.yml", contents.encode())
     return path
 
 

@@ -20,21 +20,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from chapter import METADATA
+from book import text
 from files import one_line, read_notebook, write
 from PIL import Image
 
+# what every stored notebook says of itself: the kernel that runs it, no version and no machine
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python",
+                      "pygments_lexer": "ipython3"},
+}
 KEEP = ("cellView", "jupyter", "mystnb", "numbers", "tags")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLAIN_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
 PROGRESS = re.compile(r"^.*\d+%\|.*\|.*$|^.*\d+it \[.*it/s.*\].*$", re.M)
 NUMBER = re.compile(r"\d[\d.,:]*(e[-+]?\d+)?")
-
-
-def text(value):
-    """Return a source or an output as one string: notebooks store either a string or a list of lines."""
-    return value if isinstance(value, str) else "".join(value)
 
 
 def clean_text(value):

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-import chapter
+import book
 import files
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, NameObject, TextStringObject
@@ -52,17 +52,6 @@ def browser():
     return found
 
 
-def pages(root=chapter.ROOT):
-    """Return the pages of the book in the order of its table of contents."""
-    toc = (Path(root) / "_toc.yml").read_text(encoding="utf-8")
-    return [f"{name}.html" for name in ["index", *re.findall(r"^\s*- file: (\S+)", toc, re.M)]]
-
-
-def base_url(config=chapter.ROOT / "_config.yml"):
-    """Return the address of the published site."""
-    return re.search(r"^\s+baseurl: (\S+)", Path(config).read_text(encoding="utf-8"), re.M).group(1)
-
-
 def printed(program, address):
     """Return a page as the browser prints it, as a PDF reader."""
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +82,7 @@ def link_inside(book, address, base, first):
                 action[NameObject("/URI")] = TextStringObject(base + uri.removeprefix(address))
 
 
-def main(site=chapter.ROOT / "_build" / "html", target=chapter.ROOT / "_build" / "what_transfers.pdf"):
+def main(site=book.ROOT / "_build" / "html", target=book.ROOT / "_build" / "what_transfers.pdf"):
     """Print every page of the built site, join them with a bookmark each, and return the number of sheets."""
     program, site = browser(), Path(site)
     if not (site / "index.html").exists():
@@ -101,14 +90,14 @@ def main(site=chapter.ROOT / "_build" / "html", target=chapter.ROOT / "_build" /
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Numbered, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address, book, first = f"http://127.0.0.1:{server.server_port}/", PdfWriter(), {}
-    for name in pages():
+    for name in (f"{page}.html" for page in book.pages()):
         title = re.search(r"<title>(.*?)(?: &#8212;.*?)?</title>", (site / name).read_text(encoding="utf-8"), re.S)
         first[name] = len(book.pages)
         book.append(printed(program, f"{address}{name}?after={first[name]}"), import_outline=False)
         book.add_outline_item(title=title.group(1).strip(), page_number=first[name])
     server.shutdown()
     server.server_close()
-    link_inside(book, address, base_url(), first)
+    link_inside(book, address, book.base_url(), first)
     book.add_metadata({"/Title": "What Transfers?", "/Author": "The authors of What Transfers?"})
     book.compress_identical_objects()
     Path(target).parent.mkdir(parents=True, exist_ok=True)

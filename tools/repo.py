@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-import chapter
+import book
 import files
 import normalise
 
@@ -29,16 +29,16 @@ def rewrite(text, old, new):
                   f"{new_owner}.github.io/{new_name}", text)
 
 
-def main(url, root=chapter.ROOT):
+def main(url, root=book.ROOT):
     """Rewrite every file that carries the address, none if one of them is damaged; return the paths that changed."""
     url, root = url.rstrip("/").removesuffix(".git"), Path(root)
     if not ADDRESS.fullmatch(url) or url.rsplit("/")[-1] in (".", ".."):
         raise SystemExit(f"URL must look like https://github.com/owner/name, got {url!r:.200}")
-    chapter.repository(root / "_config.yml")  # or a line that says what is wrong with it
+    book.repository(root)  # or a line that says what is wrong with it
     texts = {root / name: files.read_text(root / name) for name in TEXT_FILES if (root / name).exists()}
     notebooks = {path: files.read_notebook(path) for path in sorted((root / "chapters").glob("*.ipynb"))}
-    setups = [normalise.text(cell["source"]) for nb in notebooks.values() for cell in nb["cells"]
-              if "setup" in cell["metadata"].get("tags", [])]
+    setups = [book.text(cell["source"]) for nb in notebooks.values() for cell in nb["cells"]
+              if "setup" in book.tags(cell)]
     found = [*OWN.findall("\n".join(texts.values())), *OWN_IN_SETUP.findall("\n".join(setups))]
     old = sorted({address.removesuffix(".git") for address, *_ in found} - {url})
 
@@ -50,7 +50,7 @@ def main(url, root=chapter.ROOT):
     after = {}
     for path, nb in notebooks.items():
         for cell in nb["cells"]:
-            cell["source"] = moved(normalise.text(cell["source"]))
+            cell["source"] = moved(book.text(cell["source"]))
         after[path] = normalise.to_bytes(normalise.normalise(nb))
     after |= {path: moved(text).encode() for path, text in texts.items()}
     changed = [path for path, content in after.items() if content != path.read_bytes()]
@@ -62,6 +62,6 @@ def main(url, root=chapter.ROOT):
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not sys.argv[1]:
         raise SystemExit("usage: make repo URL=https://github.com/owner/name")
-    with files.one_line(), files.locked(chapter.ROOT):  # two at once take turns, so the last one wins everywhere
+    with files.one_line(), files.locked(book.ROOT):  # two at once take turns, so the last one wins everywhere
         for file in main(sys.argv[1]):
-            print(file.relative_to(chapter.ROOT))
+            print(file.relative_to(book.ROOT))

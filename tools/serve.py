@@ -4,11 +4,11 @@ import http.server
 import sys
 from pathlib import Path
 
-import chapter
+import book
 import files
 
 
-def main(port="8000", site=chapter.ROOT / "_build" / "html"):
+def main(port="8000", site=book.ROOT / "_build" / "html"):
     """Serve the site at localhost until Ctrl-C; one line where there is no book or the port is taken."""
     if not Path(site, "index.html").exists():
         raise SystemExit("There is no built book yet: run  make book")
