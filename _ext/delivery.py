@@ -53,15 +53,29 @@ def defer_scripts(page, options):
     return re.sub(r"<script (?!defer)(?=[^>]*\bsrc=)", "<script defer ", page)
 
 
+def size_of(path):
+    """Return the width and the height of a picture in pixels, of an SVG what its root says."""
+    if path.suffix == ".svg":
+        root = re.search(r"<svg[^>]*>", path.read_text(encoding="utf-8")).group()
+        return tuple(round(float(re.search(rf'\s{side}="([\d.]+)', root).group(1))) for side in ("width", "height"))
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def size_pictures(page, folder):
     """Return a page whose pictures have their size, so nothing jumps, and load when the reader comes near."""
     def complete(tag):
         path = (folder / tag.group(2)).resolve()
-        if "loading=" in tag.group() or path.suffix not in (".png", ".webp", ".jpg") or not path.exists():
+        if "loading=" in tag.group() or path.suffix not in (".png", ".webp", ".jpg", ".svg") or not path.exists():
             return tag.group()
-        with Image.open(path) as picture:
-            size = "" if re.search(r"\swidth=", tag.group()) else f' width="{picture.width}" height="{picture.height}"'
-        return f'{tag.group(1)}src="{tag.group(2)}"{size} loading="lazy" decoding="async"{tag.group(3)}'
+        width, height = size_of(path)
+        given = re.search(r"width: (\d+)px", tag.group())  # a picture of two pixels for each one of the page
+        if given:
+            width, height = int(given.group(1)), round(int(given.group(1)) * height / width)
+        before, after = (re.sub(r'\sstyle="width: \d+px;?"', "", part) for part in (tag.group(1), tag.group(3)))
+        size = "" if re.search(r"\swidth=", tag.group()) else f' width="{width}" height="{height}"'
+        role = ' role="img"' if path.suffix == ".svg" and "role=" not in tag.group() else ""
+        return f'{before}src="{tag.group(2)}"{size}{role} loading="lazy" decoding="async"{after}'
 
     return re.sub(r'(<img [^>]*?)src="((?:\.\./)*_images/[^"]+)"([^>]*>)', complete, page)
 

@@ -91,9 +91,10 @@ def title_and_thesis(notebook):
 def reading_minutes(notebook, words=200, lines=12):
     """Return the minutes that a chapter takes to read, to the next five: words a minute, and lines of visible code."""
     shown = cells(notebook)
+    folded = {"setup", "quiz", "hide-cell", "draw"}
     read = sum(len(cell["source"].split()) for cell in shown if cell["cell_type"] == "markdown") / words
     for cell in shown:
-        if cell["cell_type"] == "code" and not {"setup", "quiz", "hide-cell"} & set(cell["metadata"].get("tags", [])):
+        if cell["cell_type"] == "code" and not folded & set(cell["metadata"].get("tags", [])):
             read += sum(bool(line.strip()) for line in cell["source"].splitlines()) / lines
     return max(5, 5 * round(read / 5))
 

@@ -39,7 +39,7 @@ def test_one_frame_a_value_and_no_other_host():
     data = payload(explorer)
     assert data["labels"] == [["1 m", "2 m", "5 m"]] and data["frames"][2]["alt"] == "a bar of height 5"
     assert len({frame["svg"] for frame in data["frames"]}) == 3
-    assert re.findall(r"https?:[^\" ]*", explorer.to_html()) == ["http://www.w3.org/2000/svg"] * 4, "names, not addresses"
+    assert set(re.findall(r"https?:[^\\\" ]*", explorer.to_html())) == {"http://www.w3.org/2000/svg"}, "a name of SVG"
     bundle = explorer._repr_mimebundle_()
     assert set(bundle) == {"text/html", "text/plain"} and "height: 1 m, 2 m, 5 m" in bundle["text/plain"]
 
@@ -74,7 +74,7 @@ def test_a_plot_is_svg_an_image_is_webp_and_the_first_one_stands_in_the_page():
 
 
 def test_frames_of_a_plot_are_small():
-    lines = explore(lambda ax, k: ax.plot(range(20), [k * x for x in range(20)], marker="o"), "k", range(1, 16), alt="{}")
+    lines = explore(lambda ax, k: ax.plot(range(20), [k * x for x in range(20)], marker="o"), "k", range(15), alt="{}")
     assert len(gzip.compress(lines.to_html().encode())) < 20_000
 
 

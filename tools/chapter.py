@@ -15,6 +15,7 @@ CHAPTERS = ROOT / "chapters"
 HEADINGS = [
     "What you will be able to do",
     "Predict first",
+    "Explore",
     "The picture",
     "The equation",
     "In the open",
@@ -24,7 +25,6 @@ HEADINGS = [
     "The larger run",
     "Claims",
     "Back to the prediction",
-    "Explore",
     "Where it fails",
     "Exercises",
     "Summary",
