@@ -108,7 +108,7 @@ def clean_svg(svg, alt=None):
     root = svg[:svg.index(">") + 1]
     named = re.sub(r'\s(?:role|aria-label)="[^"]*"', "", root)
     label = f' role="img" aria-label="{html.escape(" ".join(alt.split()))}"' if alt else ' role="img"'
-    return f"<svg{label}{named[4:]}{svg[len(root):].strip()}\n"
+    return f"<svg{label}{named[4:]}\n{svg[len(root):].strip()}\n"
 
 
 def pixels_of(b64):
