@@ -19,6 +19,7 @@ import urllib.request
 import build
 import chapter
 import files
+import matplotlib
 import new
 import normalise
 import notebook_text
@@ -359,9 +360,10 @@ def test_a_new_chapter_has_the_next_number_the_template_and_a_line_in_the_conten
 def test_the_template_executes(small_book, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     scope = {}
-    for kind, source in new.TEMPLATE:
-        if kind in ("c", "claim", "solution", "question"):
-            exec(source.replace("{number}", "04"), scope)
+    with matplotlib.rc_context():
+        for kind, source in new.TEMPLATE:
+            if kind in ("c", "draw", "claim", "solution", "question"):
+                exec(source.replace("{number}", "04"), scope)
     assert scope["scores"] == [0, 1, 2]
 
 
