@@ -54,10 +54,11 @@ def defer_scripts(page, options):
 
 
 def size_of(path):
-    """Return the width and the height of a picture in pixels, of an SVG what its root says."""
+    """Return the width and the height of a picture in pixels, of an SVG what its root says; None where it says none."""
     if path.suffix == ".svg":
         root = re.search(r"<svg[^>]*>", path.read_text(encoding="utf-8")).group()
-        return tuple(round(float(re.search(rf'\s{side}="([\d.]+)', root).group(1))) for side in ("width", "height"))
+        found = [re.search(rf'\s{side}="([\d.]+)(?:px)?"', root) for side in ("width", "height")]
+        return tuple(round(float(side.group(1))) for side in found) if all(found) else None
     with Image.open(path) as picture:
         return picture.size
 
@@ -68,7 +69,9 @@ def size_pictures(page, folder):
         path = (folder / tag.group(2)).resolve()
         if "loading=" in tag.group() or path.suffix not in (".png", ".webp", ".jpg", ".svg") or not path.exists():
             return tag.group()
-        width, height = size_of(path)
+        if not (size := size_of(path)):
+            return tag.group()
+        width, height = size
         given = re.search(r"width: (\d+)px", tag.group())  # a picture of two pixels for each one of the page
         if given:
             width, height = int(given.group(1)), round(int(given.group(1)) * height / width)

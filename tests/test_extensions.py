@@ -285,6 +285,8 @@ def test_pictures_get_their_size_once(tmp_path):
     assert '<img alt="x" src="_images/b.svg" width="640" height="360" role="img" loading="lazy"' in sharp
     assert '<img alt="y" src="_images/a.png" width="15" height="10" loading="lazy" decoding="async" />' in sharp
     assert delivery.size_pictures(sharp, tmp_path) == sharp
+    (tmp_path / "_images" / "c.svg").write_text('<svg width="100%" viewBox="0 0 1 1"></svg>')
+    assert delivery.size_pictures('<img src="_images/c.svg" />', tmp_path) == '<img src="_images/c.svg" />'
     assert '<img src="_images/missing.png" />' in done and delivery.size_pictures(done, tmp_path) == done
 
 
