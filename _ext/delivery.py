@@ -56,15 +56,32 @@ def defer_scripts(page, path, folder):
     return re.sub(r"<script (?!defer)(?=[^>]*\bsrc=)", "<script defer ", page)
 
 
+def size_of(path):
+    """Return the width and the height of a picture in pixels, of an SVG what its root says; None where it says none."""
+    if path.suffix == ".svg":
+        root = re.search(r"<svg[^>]*>", path.read_text(encoding="utf-8")).group()
+        found = [re.search(rf'\s{side}="([\d.]+)(?:px)?"', root) for side in ("width", "height")]
+        return tuple(round(float(side.group(1))) for side in found) if all(found) else None
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def size_pictures(page, path):
     """Return a page whose pictures have their size, so nothing jumps, and load when the reader comes near."""
     def complete(tag):
         file = (path.parent / tag.group(2)).resolve()
-        if "loading=" in tag.group() or file.suffix not in (".png", ".webp", ".jpg") or not file.exists():
+        if "loading=" in tag.group() or file.suffix not in (".png", ".webp", ".jpg", ".svg") or not file.exists():
             return tag.group()
-        with Image.open(file) as picture:
-            size = "" if re.search(r"\swidth=", tag.group()) else f' width="{picture.width}" height="{picture.height}"'
-        return f'{tag.group(1)}src="{tag.group(2)}"{size} loading="lazy" decoding="async"{tag.group(3)}'
+        if not (size := size_of(file)):
+            return tag.group()
+        width, height = size
+        given = re.search(r"width: (\d+)px", tag.group())  # a picture of two pixels for each one of the page
+        if given:
+            width, height = int(given.group(1)), round(int(given.group(1)) * height / width)
+        before, after = (re.sub(r'\sstyle="width: \d+px;?"', "", part) for part in (tag.group(1), tag.group(3)))
+        size = "" if re.search(r"\swidth=", tag.group()) else f' width="{width}" height="{height}"'
+        role = ' role="img"' if file.suffix == ".svg" and "role=" not in tag.group() else ""
+        return f'{before}src="{tag.group(2)}"{size}{role} loading="lazy" decoding="async"{after}'
 
     return re.sub(r'(<img [^>]*?)src="((?:\.\./)*_images/[^"]+)"([^>]*>)', complete, page)
 

@@ -1,18 +1,22 @@
 """The chapters as stored: template, figures, solutions, and numbers in prose that come from outputs."""
 import ast
 import base64
+import gzip
 import json
 import re
 
 import book
 import chapter
 import normalise
+import numpy as np
 import pytest
 from book import code_cells, is_question, is_solution, load, plain, tags
 
 PATHS = chapter.paths()
 every_chapter = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
+PICTURES = ("image/svg+xml", "image/png", "image/webp", "image/jpeg")
+TAGS = {"setup", "volatile", "nbval-check-output", "hide-cell", "quiz", "remove-input", "draw", "hide-input", "deeper"}
 HTML = {"details", "summary", "br", "sub", "sup", "b", "i", "em", "strong"}
 UNIT = r"%|percent\b|per cent\b|(?:percentage )?points?\b"
 PROSE_NUMBER = re.compile(rf"(?<![\w.,])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?(?![\d]|\.\d)(\s?(?:{UNIT}))?")
@@ -38,9 +42,28 @@ def printed(cell):
 
 
 def images(cell):
-    """Return the PNG pictures of a cell as bytes."""
-    found = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
-    return [base64.b64decode(normalise.text(b64)) for b64 in found if b64]
+    """Return the figures that a cell shows, of every kind, as they are sent: an SVG compressed."""
+    found = []
+    for output in cell.get("outputs", []):
+        kinds = {mime: normalise.text(value) for mime, value in output.get("data", {}).items() if mime in PICTURES}
+        assert len(kinds) <= 1, f"one figure in {sorted(kinds)}: which one would the page show?"
+        found += [gzip.compress(value.encode()) if mime == "image/svg+xml" else base64.b64decode(value)
+                  for mime, value in kinds.items()]
+    return found
+
+
+def faults_of_figures(cells):
+    """Return what is wrong with the figures of a chapter: none at all, too many or too large, not described."""
+    drawn = [cell for cell in code_cells(cells) if images(cell) and not re.search(r"\bexplore\(", cell["source"])]
+    faults = [] if 1 <= len(drawn) <= 8 else [f"{len(drawn)} figures, and a chapter has 1 to 8"]
+    alts = [cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "") for cell in drawn]
+    for cell, alt in zip(drawn, alts, strict=True):
+        where, sizes = cell["source"][:50], [len(image) for image in images(cell)]
+        faults += [f"{len(sizes)} figures in one cell: {where}"] * (len(sizes) > 1)
+        faults += [f"{size} bytes: {where}" for size in sizes if size > 30_000]
+        faults += [f"no alternative text of 30 letters: {where}"] * (len(alt) < 30)
+        faults += [f"the alternative text of another figure: {where}"] * (alts.count(alt) > 1)
+    return faults
 
 
 def headings(cells, level="##"):
@@ -233,6 +256,8 @@ def test_exercises_have_folded_executed_solutions(path):
         if is_question(cell):
             assert cell["metadata"] == chapter.QUESTION | cell["metadata"], cell["source"][:60]
             continue
+        if "draw" in tags(cell):
+            continue  # folded by the normaliser
         folded = ("hide-cell" in tags(cell), cell["metadata"].get("cellView") == "form",
                   cell["metadata"].get("jupyter", {}).get("source_hidden") is True)
         assert set(folded) == {is_solution(cell)}, f"folded in some places only: {cell['source'][:40]}"
@@ -258,14 +283,40 @@ def test_questions_answer_on_the_page_and_the_prediction_comes_back(path):
 
 @every_chapter
 def test_figures_are_few_small_and_described(path):
-    drawn = [cell for cell in code_cells(load(path)) if images(cell) and not re.search(r"\bexplore\(", cell["source"])]
-    alts = [cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "") for cell in drawn]
-    assert all(len(images(cell)) == 1 for cell in drawn), "one figure a cell"
-    assert 1 <= len(drawn) <= 8
-    sizes = {f"cell {cell['execution_count']}": len(images(cell)[0]) for cell in drawn}
-    assert all(size <= 30_000 for size in sizes.values()), sizes
-    assert [cell["source"][:50] for cell, alt in zip(drawn, alts, strict=True) if len(alt) < 30] == []
-    assert len(set(alts)) == len(alts)
+    assert faults_of_figures(load(path)) == []
+
+
+def drawing(mime, content, alt="A line that rises from left to right.", copies=1):
+    """Return a cell that shows a figure of one kind."""
+    output = {"output_type": "display_data", "metadata": {}, "data": {mime: content, "text/plain": "<Figure>"}}
+    return {"cell_type": "code", "source": f"plot({content[:9]!r})", "outputs": [output] * copies,
+            "metadata": {"mystnb": {"image": {"alt": alt}}}}
+
+
+KINDS = [("image/svg+xml", "<svg></svg>"), ("image/png", "iVBORw0KGgo="), ("image/webp", "UklGRg==")]
+
+
+@pytest.mark.parametrize("mime, content", KINDS)
+def test_a_figure_of_every_kind_is_seen(mime, content):
+    assert faults_of_figures([drawing(mime, content)]) == []
+    assert faults_of_figures([drawing(mime, content, alt="")])[0].startswith("no alternative text")
+    assert faults_of_figures([drawing(mime, content, copies=2)])[0].startswith("2 figures in one cell")
+    noise = base64.b64encode(np.random.default_rng(0).bytes(40_000)).decode()
+    assert "bytes: plot" in faults_of_figures([drawing(mime, noise)])[0]
+
+
+def test_a_chapter_without_a_figure_is_told():
+    assert faults_of_figures([{"cell_type": "code", "source": "1", "outputs": [], "metadata": {}}]) == [
+        "0 figures, and a chapter has 1 to 8"]
+
+
+@every_chapter
+def test_a_cell_that_only_draws_shows_something_and_every_tag_is_known(path):
+    for cell in load(path):
+        assert set(tags(cell)) <= TAGS, cell["source"][:60]
+        if "draw" in tags(cell):
+            kinds = {mime for output in cell["outputs"] for mime in output.get("data", {})}
+            assert kinds & {*PICTURES, "text/html"}, f"folded, and nothing to see: {cell['source'][:60]}"
 
 
 @every_chapter

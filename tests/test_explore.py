@@ -1,12 +1,17 @@
 """Explorers: frames that differ and describe themselves, and widgets that draw any value."""
+import base64
+import gzip
 import html
+import io
 import json
 import re
 import sys
 import types
+from urllib.parse import unquote
 
 import matplotlib
 import pytest
+from PIL import Image
 
 matplotlib.use("agg")
 ipywidgets = pytest.importorskip("ipywidgets")
@@ -33,9 +38,8 @@ def test_one_frame_a_value_and_no_other_host():
     explorer = explore(bar, "height", [1, 2, 5], alt="a bar of height {}", label="{} m")
     data = payload(explorer)
     assert data["labels"] == [["1 m", "2 m", "5 m"]] and data["frames"][2]["alt"] == "a bar of height 5"
-    sources = {frame["src"] for frame in data["frames"]}
-    assert len(sources) == 3 and all(source.startswith("data:image/webp") for source in sources)
-    assert "http" not in explorer.to_html().replace("data:", "")
+    assert len({frame["svg"] for frame in data["frames"]}) == 3
+    assert set(re.findall(r"https?:[^\\\" ]*", explorer.to_html())) == {"http://www.w3.org/2000/svg"}, "a name of SVG"
     bundle = explorer._repr_mimebundle_()
     assert set(bundle) == {"text/html", "text/plain"} and "height: 1 m, 2 m, 5 m" in bundle["text/plain"]
 
@@ -45,7 +49,7 @@ def test_two_parameters_give_a_frame_for_every_pair_the_second_running_fastest()
     data = payload(explorer)
     assert data["labels"] == [["1", "2", "5"], ["x1.0", "x3.0"]]
     assert [frame["alt"] for frame in data["frames"]] == [f"{k} times {f}" for k in (1, 2, 5) for f in (1.0, 3.0)]
-    assert len({frame["src"] for frame in data["frames"]}) == 6
+    assert len({frame["svg"] for frame in data["frames"]}) == 6
     assert explorer.to_html().count('type="range"') == 2
 
 
@@ -53,6 +57,25 @@ def test_the_first_picture_is_the_one_at_start():
     explorer = explore(bar, "height", [1, 2, 5], start=1, second=("factor", [1, 2]), alt="{} times {}")
     page = explorer.to_html()
     assert re.search(r'<img [^>]*alt="2 times 1"', page) and 'max="2" step="1" value="1"' in page
+
+
+def test_a_plot_is_svg_an_image_is_webp_and_the_first_one_stands_in_the_page():
+    def either(ax, kind):
+        ax.imshow([[0, 1], [1, 0]]) if kind == "image" else ax.plot([0, 1], label="a < b & '\"#%")
+        ax.legend() if kind == "plot" else None
+
+    explorer = explore(either, "kind", ["plot", "image"], alt="one {}", size=(4, 3), dpi=100)
+    plot, image = payload(explorer)["frames"]
+    assert plot["svg"].startswith("<svg") and image["src"].startswith("data:image/webp;base64,")
+    shown = re.search(r'<img src="([^"]+)" width="400"', explorer.to_html()).group(1)
+    assert unquote(shown.removeprefix("data:image/svg+xml,")) == plot["svg"] and "a &lt; b &amp; '\"#%" in plot["svg"]
+    drawn = Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1])))
+    assert drawn.size == (800, 600), "two pixels for each one of the page"
+
+
+def test_frames_of_a_plot_are_small():
+    lines = explore(lambda ax, k: ax.plot(range(20), [k * x for x in range(20)], marker="o"), "k", range(15), alt="{}")
+    assert len(gzip.compress(lines.to_html().encode())) < 20_000
 
 
 def test_what_the_author_writes_is_escaped():

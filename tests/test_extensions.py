@@ -286,6 +286,14 @@ def test_pictures_get_their_size_once(tmp_path):
     page = '<img alt="two widths" src="_images/a.png" /><img src="_images/missing.png" />'
     done = delivery.size_pictures(page, tmp_path / "a.html")
     assert '<img alt="two widths" src="_images/a.png" width="30" height="20" loading="lazy" decoding="async" />' in done
+    (tmp_path / "_images" / "b.svg").write_text('<svg role="img" width="640" height="360.4" viewBox="0 0 1 1"></svg>')
+    page = '<img alt="x" src="_images/b.svg" /><img alt="y" src="_images/a.png" style="width: 15px;" />'
+    sharp = delivery.size_pictures(page, tmp_path / "a.html")
+    assert '<img alt="x" src="_images/b.svg" width="640" height="360" role="img" loading="lazy"' in sharp
+    assert '<img alt="y" src="_images/a.png" width="15" height="10" loading="lazy" decoding="async" />' in sharp
+    assert delivery.size_pictures(sharp, tmp_path / "a.html") == sharp
+    (tmp_path / "_images" / "c.svg").write_text('<svg width="100%" viewBox="0 0 1 1"></svg>')
+    assert delivery.size_pictures('<img src="_images/c.svg" />', tmp_path / "a.html") == '<img src="_images/c.svg" />'
     assert '<img src="_images/missing.png" />' in done and delivery.size_pictures(done, tmp_path / "a.html") == done
 
 

@@ -9,8 +9,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NAME = {"ids": lambda path: str(path.relative_to(PACKAGE))}
 LAYERS = {"arrays": 0, "env": 0, "results": 0,
           "surgery": 1, "selfsup": 1, "domain": 1, "transferability": 1,
-          "adapters": 2, "analysis": 2, "data": 2, "models": 2, "pretraining": 2, "train": 2, "probes": 2, "worlds": 2,
-          "zoo": 2,
+          "adapters": 2, "analysis": 2, "data": 2, "figures": 2, "models": 2, "pretraining": 2, "train": 2, "probes": 2,
+          "worlds": 2, "zoo": 2,
           "start": 3, "experiments": 3, "plotting": 3, "explore": 3, "quiz": 3}
 # within a layer, a unit may use the units named here
 SAME_LAYER = {("results", "env"), ("zoo", "models"), ("probes", "train"), ("worlds", "data"), ("worlds", "models"),

@@ -47,7 +47,7 @@ def test_reading_takes_as_long_as_words_and_visible_code():
     words = {"cell_type": "markdown", "metadata": {}, "source": "word " * 2000}
     code = {"cell_type": "code", "metadata": {}, "source": "x = 1\n" * 120}
     assert minutes(words) == 10 and minutes(words, code) == 20
-    for tag in ("quiz", "hide-cell", "setup"):
+    for tag in ("quiz", "hide-cell", "setup", "draw"):
         assert minutes(words, code | {"metadata": {"tags": [tag]}}) == 10
     assert records.minutes({"minutes": 1.01}) == 2 and records.minutes({"minutes": 0.4}) == 1
 

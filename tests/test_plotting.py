@@ -2,6 +2,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from scipy import stats
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -15,13 +16,25 @@ def close():
     plt.close("all")
 
 
-def test_interval_is_min_max_under_five_seeds_else_a_bootstrap_of_the_mean():
+def test_interval_is_min_max_under_five_seeds_else_students_t():
     assert plotting.interval(np.array([1.0, 3.0, 2.0])) == (1.0, 3.0)
-    values = np.arange(10.0)
-    low, high = plotting.interval(values)
-    assert 0 < low < values.mean() < high < 9 and plotting.interval(values) == (low, high)
+    values = np.random.default_rng(0).normal(size=7)
+    expected = stats.t.interval(0.95, 6, loc=values.mean(), scale=stats.sem(values))
+    assert plotting.interval(values) == pytest.approx(expected)
+    assert plotting.interval(np.full(5, 0.3)) == pytest.approx((0.3, 0.3)), "equal seeds: no band"
     with pytest.raises(ValueError, match="n_seeds"):
         plotting.interval(np.zeros((2, 2)))
+
+
+def test_the_t_interval_of_five_values_covers_95_percent_and_the_percentile_bootstrap_84():
+    """Five normal values, 4,000 times: how often does the band hold the true mean? Error of a share: 0.4 and 0.6 %."""
+    rng, n = np.random.default_rng(0), 4000
+    samples = rng.normal(size=(n, 5))
+    low, high = np.transpose([plotting.interval(values) for values in samples])
+    assert ((low <= 0) & (0 <= high)).mean() == pytest.approx(0.95, abs=3 * 0.0035)
+    means = np.stack([values[rng.integers(0, 5, (500, 5))].mean(1) for values in samples])
+    low, high = np.quantile(means, [0.025, 0.975], axis=1)
+    assert ((low <= 0) & (0 <= high)).mean() == pytest.approx(0.84, abs=3 * 0.006)
 
 
 def test_curve_draws_the_means_and_labels_the_line():

@@ -20,6 +20,7 @@ import book
 import build
 import chapter
 import files
+import matplotlib
 import new
 import normalise
 import notebook_text
@@ -155,6 +156,64 @@ def test_palette_only_where_the_eye_sees_no_difference():
     reduced = normalise.clean_png(png(ramp))
     difference = np.abs(pixels_of(reduced).astype(int) - ramp)
     assert b"PLTE" in reduced and 0 < difference.max() <= 30
+
+
+SVG = ('<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><!-- 1 -->'
+       '<metadata><dc:date>2026-11-30</dc:date></metadata>\n<path d="M0 0L1 1"/>\n</svg>\n')
+
+
+def vector(svg=SVG):
+    """Return the output of a cell that shows a plot."""
+    return {"output_type": "display_data", "metadata": {}, "data": {"image/svg+xml": svg, "text/plain": "<Figure>"}}
+
+
+def test_an_svg_loses_its_date_and_names_itself_after_its_alternative_text():
+    alt = '# alt: A line "up"\n#      & <beyond>.'
+    nb = normalise.normalise(notebook((f"plot()\n{alt}", [vector()], {}), ("plot()", [vector()], {})))
+    named, bare = (normalise.text(cell["outputs"][0]["data"]["image/svg+xml"]) for cell in nb["cells"])
+    assert named.startswith('<svg role="img" aria-label="A line &quot;up&quot; &amp; &lt;beyond&gt;." xmlns=')
+    assert bare == ('<svg role="img" xmlns="http://www.w3.org/2000/svg" width="9" height="9">\n<path d="M0 0L1 1"/>\n'
+                    '</svg>\n')
+    assert nb["cells"][0]["outputs"][0]["data"]["image/svg+xml"] == named.splitlines(keepends=True), "lines to compare"
+    assert normalise.normalise(nb) == nb == normalise.normalise(nb, nb)
+    later = notebook((f"plot()\n{alt}", [vector(SVG.replace("11-30", "12-01"))], {}), ("plot()", [vector()], {}))
+    assert normalise.normalise(later) == nb, "an unchanged run on another day"
+
+
+def test_a_sharp_picture_keeps_the_width_that_it_has_on_the_page():
+    shown = figure(png(few_colours())) | {"metadata": {"image/png": {"width": 30, "height": 20, "x": 1}, "y": 2}}
+    nb = normalise.normalise(notebook(("plot()", [shown], {})))
+    assert nb["cells"][0]["outputs"][0]["metadata"] == {"image/png": {"width": 30}}
+    assert normalise.normalise(nb) == nb
+
+
+def test_a_volatile_cell_does_not_keep_an_old_plot():
+    def cell(svg):
+        return notebook(("plot(took)", [stream("3 s\n"), vector(svg)], {"tags": ["volatile"]}))
+
+    old = normalise.normalise(cell(SVG))
+    assert normalise.normalise(cell(SVG), old) == old
+    changed = normalise.normalise(cell(SVG.replace("L1 1", "L1 2")), old)
+    assert changed["cells"][0]["outputs"][1] != old["cells"][0]["outputs"][1], "only numbers differ, and it is the plot"
+
+
+def test_a_cell_that_only_draws_is_folded_everywhere_and_opens_again():
+    source = "ax.plot(x)\n\nplt.show()\n# alt: One line\n#      that rises."
+    (cell,) = (nb := normalise.normalise(notebook((source, [vector()], {"tags": ["draw"]}))))["cells"]
+    words = "How this is drawn, 2 lines"
+    assert cell["metadata"] == {
+        "cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["draw", "hide-input"],
+        "mystnb": {"code_prompt_show": words, "code_prompt_hide": words, "image": {"alt": "One line that rises."}}}
+    assert normalise.normalise(nb) == nb
+    cell["source"] = ["ax.plot(x)"]
+    assert "1 line'" in str(normalise.normalise(nb)["cells"][0]["metadata"])
+    cell["metadata"]["tags"].remove("draw")
+    assert normalise.normalise(nb)["cells"][0]["metadata"] == {"mystnb": {"image": {"alt": "One line that rises."}}}
+
+
+def test_what_goes_deeper_keeps_its_tag():
+    nb = normalise.normalise(notebook(("1", [], {"tags": ["deeper"]})))
+    assert nb["cells"][0]["metadata"] == {"tags": ["deeper"]}
 
 
 def test_a_transparent_picture_is_laid_on_white():
@@ -303,9 +362,10 @@ def test_a_new_chapter_has_the_next_number_the_template_and_a_line_in_the_conten
 def test_the_template_executes(small_book, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     scope = {}
-    for kind, source in new.TEMPLATE:
-        if kind in ("c", "claim", "solution", "question"):
-            exec(source.replace("{number}", "04"), scope)
+    with matplotlib.rc_context():
+        for kind, source in new.TEMPLATE:
+            if kind in ("c", "draw", "claim", "solution", "question"):
+                exec(source.replace("{number}", "04"), scope)
     assert scope["scores"] == [0, 1, 2]
 
 
@@ -542,6 +602,7 @@ def cut_notebooks():
     wrong = [{key: value for key, value in output.items() if key != lost} for output in (printed, error, shown)
              for lost in output if lost != "metadata"]
     wrong += [shown | {"data": {"image/png": cut}} for cut in ("", b64[:len(b64) // 2], b64[:41], "no picture")]
+    wrong += [vector(cut) for cut in ("", "no picture", SVG[:80])]
     wrong += ["x", None, printed | {"text": None}, printed | {"text": [None]}, shown | {"data": {"text/plain": 3}}]
     for output in wrong:
         yield notebook(("1", [output], {}))

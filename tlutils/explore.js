@@ -8,7 +8,8 @@
   let timer = 0;
   const show = () => {
     const at = sliders.reduce((index, slider, k) => index * labels[k].length + +slider.value, 0);
-    picture.src = frames[at].src; picture.alt = frames[at].alt;
+    picture.src = frames[at].src || "data:image/svg+xml," + encodeURIComponent(frames[at].svg);
+    picture.alt = frames[at].alt;
     sliders.forEach((slider, k) => {
       outputs[k].textContent = labels[k][+slider.value];
       slider.setAttribute("aria-valuetext", labels[k][+slider.value]);

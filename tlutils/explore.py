@@ -2,7 +2,6 @@
 import base64
 import hashlib
 import html
-import io
 import itertools
 import json
 import math
@@ -10,8 +9,11 @@ import numbers
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from matplotlib.figure import Figure
+
+from tlutils import figures
 
 MAX_FRAMES, MAX_SECOND = 15, 5
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -25,8 +27,9 @@ _SCRIPT = "\n" + Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 class Explorer:
     """Frames of one figure behind one or two sliders; shows itself in notebooks and on the built page.
 
-    `parameters` maps a name to its values, `frames` holds a WebP picture and its description per combination,
-    the last parameter running fastest. In a live kernel the figure is drawn anew for any value: see `widget`.
+    `parameters` maps a name to its values, `frames` holds a picture and its description per combination, the last
+    parameter running fastest: SVG for a plot, WebP where the frame shows an image (see `figures.plot`). In a live
+    kernel the figure is drawn anew for any value: see `widget`.
     """
 
     def __init__(self, draw, parameters, labels, alt, size, dpi, start=0):
@@ -35,21 +38,24 @@ class Explorer:
         self.frames = [self.frame(*values) for values in itertools.product(*parameters.values())]
 
     def frame(self, *values) -> tuple[bytes, str]:
-        """Draw one frame: the picture as WebP, and its description."""
+        """Draw one frame: the picture, as the bytes of an SVG or a WebP, and its description."""
         figure = Figure(figsize=self.size, dpi=self.dpi, layout="constrained")
         self.draw(figure.subplots(), *values)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="webp", dpi=self.dpi, pil_kwargs={"quality": 80, "method": 6})
-        return buffer.getvalue(), self.alt(*values) if callable(self.alt) else _filled(self.alt, *values)
+        alt = self.alt(*values) if callable(self.alt) else _filled(self.alt, *values)
+        if (text := figures.plot(figure, tight=False)) is not None:
+            return text.encode(), alt
+        return figures.picture(figure, "webp", tight=False, pil_kwargs={"quality": 60, "method": 6})[0], alt
 
     def to_html(self) -> str:
         """Return the figure as one piece of HTML that asks no other host for anything."""
-        frames = [{"src": f"data:image/webp;base64,{base64.b64encode(picture).decode()}", "alt": alt}
+        # as text, not as an address: the frames of a plot have most of their lines in common, which compresses well
+        frames = [{"svg": picture.decode(), "alt": alt} if _is_svg(picture) else {"src": _address(picture), "alt": alt}
                   for picture, alt in self.frames]
         shown = [[_filled(label, value) for value in values]
                  for label, values in zip(self.labels, self.parameters.values(), strict=True)]
         starts = [self.start, *[0] * (len(shown) - 1)]
-        first = frames[self.start * (len(frames) // len(shown[0]))]
+        picture, alt = self.frames[self.start * (len(frames) // len(shown[0]))]
+        width = f' width="{round(self.size[0] * self.dpi)}"'
         payload = json.dumps({"labels": shown, "frames": frames}, ensure_ascii=False).replace("<", "\\u003c")
         uid = f"explore-{hashlib.sha256(payload.encode()).hexdigest()[:10]}"
         sliders = "".join(
@@ -59,7 +65,7 @@ class Explorer:
             for k, (name, labels, start) in enumerate(zip(self.parameters, shown, starts, strict=True)))
         name = html.escape(next(iter(self.parameters)))
         return (f'<div class="explore" id="{uid}"><style>{_STYLE}</style>'
-                f'<img src="{first["src"]}" alt="{html.escape(first["alt"])}">'
+                f'<img src="{_address(picture)}"{width} alt="{html.escape(alt)}">'
                 f'<div class="controls" hidden>{sliders}'
                 f'<button type="button" aria-label="Play or stop: {name}">Play</button></div>'
                 f'<script type="application/json">{payload}</script>'
@@ -73,14 +79,15 @@ class Explorer:
         """
         import ipywidgets as widgets
 
-        picture, caption = widgets.Image(format="webp"), widgets.HTML()
+        picture, caption = widgets.Image(width=str(round(self.size[0] * self.dpi))), widgets.HTML()
         inputs, rows = [], []
 
         def show(_=None):
             values = [control.value for control in inputs]
             try:
-                picture.value, alt = self.frame(*values)
-                caption.value = html.escape(alt)
+                drawn, alt = self.frame(*values)
+                picture.format = "svg+xml" if _is_svg(drawn) else "webp"
+                picture.value, caption.value = drawn, html.escape(alt)
             except Exception as error:  # whatever the chapter's own drawing function raises
                 caption.value = html.escape(f"{values} cannot be drawn: {type(error).__name__}: {error}")
 
@@ -129,6 +136,18 @@ def explore(draw: Callable[..., None], name: str, values: Sequence, *, alt: Call
     if not 0 <= start < len(parameters[name]):
         raise ValueError(f"start must be an index of the {len(parameters[name])} values, got {start}")
     return Explorer(draw, parameters, labels, alt, size, dpi, start)
+
+
+def _is_svg(picture):
+    """Return whether the bytes of a frame are SVG."""
+    return picture.startswith(b"<svg")
+
+
+def _address(picture):
+    """Return the bytes of a frame as an address that can stand in an attribute."""
+    if _is_svg(picture):
+        return "data:image/svg+xml," + quote(picture.decode(), safe=" =:;/,()@!*+-")
+    return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
 
 
 def _filled(template, *values):

@@ -5,6 +5,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from scipy.special import stdtrit
+
+from tlutils import figures
 
 STYLE = Path(__file__).with_name("book.mplstyle")
 
@@ -21,14 +24,17 @@ MARKERS = {"scratch": "s", "probe": "o", "fine-tune": "^", "adapter": "D", "LoRA
 
 
 def use_style() -> None:
-    """Use the book's style for the figures of this session."""
+    """Use the book's style for the figures of this session; in a notebook plots are shown as SVG (see `figures`)."""
     plt.style.use(STYLE)
+    figures.show_in_notebook()
 
 
-def interval(values: np.ndarray, n_boot: int = 2000) -> tuple[float, float]:
+def interval(values: np.ndarray) -> tuple[float, float]:
     """Return the band to draw for values of one point over seeds, shape (n_seeds,).
 
-    Convention: minimum and maximum under five seeds, else a 95 % bootstrap interval of the mean (fixed seed).
+    Equation: mean -+ t s / sqrt(n), with t the 97.5 % point of Student's t for n - 1 degrees of freedom.
+    Convention: so from five seeds on, s with n - 1; under five the minimum and the maximum. Of five normal values the
+        t-interval holds the true mean in 95 % of all cases; the percentile bootstrap of the mean does so in 84 %.
     Errors: ValueError if values is empty or not one-dimensional.
 
     >>> interval([0.8, 0.9, 0.7])                                                     # three seeds: minimum and maximum
@@ -39,9 +45,8 @@ def interval(values: np.ndarray, n_boot: int = 2000) -> tuple[float, float]:
         raise ValueError(f"values must be (n_seeds,) with n_seeds >= 1, got {values.shape}")
     if len(values) < 5:
         return float(values.min()), float(values.max())
-    draws = np.random.default_rng(0).choice(values, size=(n_boot, len(values)))
-    low, high = np.quantile(draws.mean(1), [0.025, 0.975])
-    return float(low), float(high)
+    half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def curve(ax: Axes, x: Sequence[float], values: Sequence[np.ndarray], method: str, *, label: str | None = None,

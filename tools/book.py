@@ -139,7 +139,7 @@ def reading_minutes(cells, words=200, lines=12):
     """Return the minutes that a chapter takes to read, to the next five: words a minute, and lines of visible code."""
     read = sum(len(cell["source"].split()) for cell in markdown_cells(cells)) / words
     for cell in code_cells(cells):
-        if not {"setup", "quiz", "hide-cell"} & set(tags(cell)):
+        if not {"setup", "quiz", "hide-cell", "draw"} & set(tags(cell)):
             read += sum(bool(line.strip()) for line in cell["source"].splitlines()) / lines
     return max(5, 5 * round(read / 5))
 

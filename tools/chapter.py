@@ -16,6 +16,7 @@ CHAPTERS = ROOT / "chapters"
 HEADINGS = [
     "What you will be able to do",
     "Predict first",
+    "Explore",
     "The picture",
     "The equation",
     "In the open",
@@ -25,7 +26,6 @@ HEADINGS = [
     "The larger run",
     "Claims",
     "Back to the prediction",
-    "Explore",
     "Where it fails",
     "Exercises",
     "Summary",

@@ -87,6 +87,9 @@ def _whole_output(output):
         return False
     if not all(_is_text(value) for mime, value in data.items() if not mime.endswith("json")):
         return False
+    svg = "".join(data["image/svg+xml"]) if "image/svg+xml" in data else None
+    if svg is not None and not ("<svg" in svg and svg.rstrip().endswith("</svg>")):
+        return False
     try:
         png = base64.b64decode("".join(data["image/png"])) if "image/png" in data else None
     except ValueError:

@@ -9,7 +9,7 @@ import files
 import normalise
 
 # One entry per cell: ("m", markdown), ("c", code), ("solution", code), ("question", code), ("claim", code),
-# ("setup", "").
+# ("draw", code that only draws, folded on the page), ("setup", "").
 TEMPLATE = [
     ("m", "# {title}\n\n**The thesis of the chapter in one sentence: what transfers, when, and how we will know.**"
           "\n\nIn the field's words: the terms under which somebody would search for it."),
@@ -21,8 +21,14 @@ TEMPLATE = [
           "\n\n- **A.** The first tempting answer.\n- **B.** The second one.\n- **C.** The third one."),
     ("question", "# @title Question\nfrom tlutils.quiz import predict\n\npredict(\"The question in a few words?\","
                  "\n        (\"A\", \"first\"), (\"B\", \"second\"), (\"C\", \"third\"), key=\"{number}\")"),
+    ("m", "## Explore\n\nThe living figure: a slider that answers the question under the reader's hand. It reads a"
+          " record, since nothing of the chapter has run yet."),
+    ("draw", "import matplotlib.pyplot as plt\n\nfrom tlutils import plotting\nfrom tlutils.explore import explore\n\n"
+             "plotting.use_style()\n\ndef frame(ax, slope):\n    ax.plot([0, 1], [0, slope])\n"
+             "    ax.set(ylim=(0, 5), xlabel=\"input (unit)\", ylabel=\"output (unit)\")\n\n"
+             "explore(frame, \"slope\", [1, 2, 3], alt=\"A line that rises by {}.\")"),
     ("m", "## The picture\n\nThe idea in one drawing, before any symbol."),
-    ("c", "import matplotlib.pyplot as plt\n\nfig, ax = plt.subplots(figsize=(5, 2.5))\nax.plot([0, 1], [0, 1])\n"
+    ("draw", "fig, ax = plt.subplots(figsize=(5, 2.5))\nax.plot([0, 1], [0, 1])\n"
           "ax.set(xlabel=\"input (unit)\", ylabel=\"output (unit)\")\nplt.show()\n"
           "# alt: What the figure shows, in one or two sentences, for a reader who cannot see it."),
     ("m", "## The equation\n\n$$y = f(x;\\theta)$$\n\n| symbol | meaning | shape | in code |\n|---|---|---|---|\n"
@@ -41,7 +47,6 @@ TEMPLATE = [
     ("question", "# @title Question\nfrom tlutils.quiz import choose\n\nchoose(\"The question in a few words?\","
                  "\n       (\"A. first\", True, \"Why it is right.\"),\n       (\"B. second\", False, \"Why not.\"),"
                  "\n       (\"C. third\", False, \"Why not.\"), key=\"{number}\")"),
-    ("m", "## Explore\n\nA slider over the chapter's main idea."),
     ("m", "## Where it fails\n\nA case where the method does not work, shown."),
     ("m", "## Exercises\n\n### Questions\n\nThree or more, each with a reason for every wrong answer."),
     ("question", "# @title Question\nfrom tlutils.quiz import choose\n\nchoose(\"One right answer?\", "
@@ -61,8 +66,8 @@ TEMPLATE = [
     ("m", "## Summary\n\n1. First line.\n2. Second line.\n3. Third line.\n4. Fourth line.\n5. Fifth line."),
     ("m", "## References\n\n- Author (year). Title. Venue. [link](https://example.org)"),
 ]
-METADATA = {"claim": {"tags": ["nbval-check-output"]}, "setup": {"tags": ["setup", "volatile"]},
-            "solution": chapter.SOLUTION, "question": chapter.QUESTION}
+METADATA = {"claim": {"tags": ["nbval-check-output"]}, "draw": {"tags": ["draw"]},
+            "setup": {"tags": ["setup", "volatile"]}, "solution": chapter.SOLUTION, "question": chapter.QUESTION}
 
 
 def notebook(name, url, branch):

@@ -6,13 +6,16 @@ What happens to a notebook
 - text: stderr and progress bars go, memory addresses become 0x0, lines overwritten by a carriage return go.
 - execution counts become 1..n (cells that never ran keep none).
 - PNG: flattened on white, without metadata, as a palette of at most 256 colours where the eye sees no difference.
+- SVG: without a prologue, comments and metadata (a date); it names itself after its alternative text.
 - `# alt: ...` at the end of a cell is copied to where the book looks for it, metadata mystnb.image.alt.
+- a cell tagged `draw` only draws: the book, Colab and JupyterLab fold its code and show what it puts out.
 - with a previous version (make run): a cell tagged `volatile`, such as one that prints run times, keeps its stored
   text when nothing but numbers changed, and a picture with the same pixels keeps its stored bytes.
 Doing it twice changes nothing more.
 """
 import base64
 import hashlib
+import html
 import io
 import json
 import re
@@ -100,13 +103,22 @@ def clean_png(png):
     return encode(exact)
 
 
+def clean_svg(svg, alt=None):
+    """Return an SVG that begins with its root: no prologue, no comment, no metadata; named `alt` for who cannot see."""
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg"):], flags=re.S)
+    root = svg[:svg.index(">") + 1]
+    named = re.sub(r'\s(?:role|aria-label)="[^"]*"', "", root)
+    label = f' role="img" aria-label="{html.escape(" ".join(alt.split()))}"' if alt else ' role="img"'
+    return f"<svg{label}{named[4:]}\n{svg[len(root):].strip()}\n"
+
+
 def pixels_of(b64):
     """Return a digest of a picture's pixels as they are once cleaned."""
     picture = Image.open(io.BytesIO(clean_png(base64.b64decode(b64)))).convert("RGB")
     return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
 
 
-def clean_output(output, count, pictures):
+def clean_output(output, count, pictures, alt=None):
     """Return one output in its stable form, or None if nothing of it should stay."""
     kind = output["output_type"]
     if kind == "stream":
@@ -126,11 +138,16 @@ def clean_output(output, count, pictures):
             b64 = text(data[mime]).replace("\n", "")
             digest = pixels_of(b64)
             data[mime] = pictures.get(digest) or base64.b64encode(clean_png(base64.b64decode(b64))).decode()
+        elif mime == "image/svg+xml":
+            data[mime] = clean_svg(text(data[mime]), alt)
         elif mime == "application/json" or mime.endswith("+json"):
             continue
         else:
             data[mime] = clean_text(data[mime]) if mime == "text/plain" else text(data[mime])
-    clean = {"output_type": kind, "data": data, "metadata": {}}
+    # a picture of two pixels for each one of the page keeps the width that it has there
+    widths = {mime: {"width": given["width"]} for mime, given in output.get("metadata", {}).items()
+              if mime in data and isinstance(given, dict) and isinstance(given.get("width"), int)}
+    clean = {"output_type": kind, "data": data, "metadata": widths}
     return clean | {"execution_count": count} if kind == "execute_result" else clean
 
 
@@ -146,9 +163,12 @@ def merge_streams(outputs):
 
 
 def masked(outputs):
-    """Return outputs with every number masked, to see whether anything else changed."""
-    kept = [{key: value for key, value in output.items() if key != "execution_count"} for output in outputs]
-    return NUMBER.sub("#", json.dumps(kept, sort_keys=True))
+    """Return outputs with every number of their texts masked, to see whether anything else changed."""
+    kept = [{key: value for key, value in output.items() if key not in ("execution_count", "data")}
+            | {"texts": {mime: value for mime, value in output.get("data", {}).items() if "image" not in mime}}
+            for output in outputs]
+    pictures = [value for output in outputs for mime, value in output.get("data", {}).items() if "image" in mime]
+    return NUMBER.sub("#", json.dumps(kept, sort_keys=True)), pictures
 
 
 def clean_metadata(cell, source):
@@ -156,11 +176,33 @@ def clean_metadata(cell, source):
     kept = {key: cell["metadata"][key] for key in KEEP if cell["metadata"].get(key)}
     if "tags" in kept:
         kept["tags"] = sorted(set(kept["tags"]))
-    alt = alt_text(source) if cell["cell_type"] == "code" else None
-    if alt:
+    if cell["cell_type"] != "code":
+        return kept
+    if alt := alt_text(source):
         mystnb = kept.get("mystnb", {})
         kept["mystnb"] = mystnb | {"image": mystnb.get("image", {}) | {"alt": alt}}
-    return kept
+    if "draw" in kept.get("tags", []):
+        return fold(kept, source)
+    if FOLD["hidden"] in kept.get("tags", []):  # it no longer only draws: it is open again
+        kept = {key: value for key, value in kept.items() if key not in ("cellView", "jupyter")}
+        kept["tags"] = [tag for tag in kept["tags"] if tag != FOLD["hidden"]]
+        kept["mystnb"] = {key: value for key, value in kept.get("mystnb", {}).items() if "prompt" not in key}
+    return {key: value for key, value in kept.items() if value}
+
+
+# How a cell that only draws is folded: in the book by a tag of MyST-NB, with these words above it.
+FOLD = {"hidden": "hide-input", "words": "How this is drawn, {} line{}"}
+
+
+def fold(metadata, source):
+    """Return the metadata of a cell that only draws: its code folded in the book, in Colab and in JupyterLab."""
+    code = re.sub(r"^# ?alt:.*(?:\n#.*)*\s*\Z", "", source, flags=re.M)
+    lines = sum(bool(line.strip()) for line in code.splitlines())
+    words = FOLD["words"].format(lines, "s" * (lines != 1))
+    prompts = {"code_prompt_show": words, "code_prompt_hide": words}
+    return metadata | {"cellView": "form", "jupyter": metadata.get("jupyter", {}) | {"source_hidden": True},
+                       "mystnb": metadata.get("mystnb", {}) | prompts,
+                       "tags": sorted({*metadata["tags"], FOLD["hidden"]})}
 
 
 def stored(nb):
@@ -192,11 +234,12 @@ def normalise(nb, previous=None):
         if cell["cell_type"] == "code":
             ran = cell.get("execution_count") is not None
             count += ran
-            outputs = [clean_output(output, count if ran else None, pictures) for output in cell["outputs"]]
+            alt = clean["metadata"].get("mystnb", {}).get("image", {}).get("alt")
+            outputs = [clean_output(output, count if ran else None, pictures, alt) for output in cell["outputs"]]
             outputs = merge_streams([output for output in outputs if output is not None])
             old = volatile.get(source)
             if old is not None and "volatile" in clean["metadata"].get("tags", []):
-                old = [clean_output(output, count if ran else None, pictures) for output in old]
+                old = [clean_output(output, count if ran else None, pictures, alt) for output in old]
                 if None not in old and masked(merge_streams(old)) == masked(outputs):
                     outputs = merge_streams(old)
             clean |= {"execution_count": count if ran else None, "outputs": [as_lines(output) for output in outputs]}
@@ -209,7 +252,8 @@ def as_lines(output):
     if output["output_type"] == "stream":
         return output | {"text": text(output["text"]).splitlines(keepends=True)}
     if "data" in output:
-        data = {mime: value.splitlines(keepends=True) if mime.startswith("text/") and isinstance(value, str) else value
+        data = {mime: value.splitlines(keepends=True)
+                if mime.startswith(("text/", "image/svg")) and isinstance(value, str) else value
                 for mime, value in output["data"].items()}
         return output | {"data": data}
     return output

@@ -25,8 +25,8 @@ BUDGET = {
     "domain": (200, ("domain",)),
     "analysis": (150, ("analysis",)),
     "experiments": (1700, ("experiments",)),
-    "figures and pages": (350, ("plotting", "explore", "quiz")),
-    "start and probes": (200, ("start", "probes"))}
+    "figures and pages": (350, ("figures", "plotting", "explore", "quiz")),
+    "start and probes": (250, ("start", "probes", "pretraining"))}
 
 
 def mark(value, aim):

@@ -10,6 +10,7 @@ from tlutils.selfsup.siamese import Siamese, pair_batch
 from tlutils.selfsup.views import two_views
 from tlutils.selfsup.zero_shot import class_vectors, each_alone, zero_shot
 
-__all__ = ["FillIn", "LogitScale", "MoCoLoss", "MomentumEncoder", "Queue", "Siamese", "alignment_loss", "class_vectors",
-           "clip_loss", "decoder", "each_alone", "imputation_loss", "info_nce", "mask_patches", "mean_vector", "nt_xent",
-           "pair_batch", "projection_head", "rotation_batch", "spread", "two_views", "zero_shot"]
+__all__ = ["FillIn", "LogitScale", "MoCoLoss", "MomentumEncoder", "Queue", "Siamese", "alignment_loss",
+           "class_vectors", "clip_loss", "decoder", "each_alone", "imputation_loss", "info_nce", "mask_patches",
+           "mean_vector", "nt_xent", "pair_batch", "projection_head", "rotation_batch", "spread", "two_views",
+           "zero_shot"]
