@@ -115,8 +115,8 @@ class Nameless(ast.NodeTransformer):
         return ast.arg(self.number(node.arg), None)
 
     def visit_Constant(self, node):
-        """Forget the value."""
-        return ast.Constant(0)
+        """Forget the value, and keep its kind."""
+        return ast.Constant("" if isinstance(node.value, str) else 0)
 
 
 def shape(function):
