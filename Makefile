@@ -50,6 +50,7 @@ help:  ## this list
 	@echo "make book, then make test. All of it:"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "Variables: PYTHON=python3.12   UV=0 (use pip)   TORCH=cpu (small download)   REQUIREMENTS=requirements.lock"
+	@echo "           CH=02 (a chapter)   SCALE=full (of make run)   PORT=8123 (of make serve)"
 
 environment: $(READY)  ## .venv with everything in it (the other commands call it)
 
@@ -117,8 +118,8 @@ test-newest: $(READY)  ## the chapters in the newest versions on the index
 run: $(READY)  ## execute a chapter in place:  make run CH=02  (SCALE=full: the larger run, kept apart)
 	$(if $(SCALE),TLUTILS_SCALE="$$SCALE") $(PY) tools/run.py "$$CH"
 
-results: $(READY)  ## run the recorded experiments of a chapter again:  make results CH=02
-	$(PY) tools/record.py "$$CH"
+results: $(READY)  ## run the recorded experiments of a chapter again:  make results CH=02  (LIST=1: only list them)
+	@$(PY) tools/record.py "$$CH" $(if $(LIST),--list)
 
 new: $(READY)  ## begin a chapter:  make new NAME=gradient_reversal CH=10, or an experiment:  make new EXPERIMENT=noise CH=02
 	@$(if $(EXPERIMENT),$(PY) tools/new_experiment.py "$$EXPERIMENT" "$$CH",$(PY) tools/new.py "$$NAME" $(if $(CH),"$$CH"))

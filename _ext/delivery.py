@@ -101,22 +101,27 @@ def hanging_lines(page):
     """Return a page whose lines of code and of printed text know their indentation, so that what is too long for the
     screen goes on below, further in (book.css), instead of being cut. What is copied stays one line.
 
-    A printed row of columns, two blanks between them, stays whole where most rows are: on a phone a table scrolls.
+    Where most printed rows are columns, two blanks between them, the block is a table and every row of it stays whole,
+    for on a phone a table scrolls; a sentence below it does not. Dotted names and calls may part after a dot and "(".
     """
     def plain(source):
         return html.unescape(re.sub(r"<[^>]+>", "", source))
 
     def in_columns(text):
-        return len(text) <= 88 and bool(re.search(r"\S {2,}\S", text))
+        return bool(re.search(r"\S {2,}\S", text)) and not re.match(r"\w+: ", text)
 
-    def line(source, table):
+    def is_row(text):
+        return len(text) <= 120 and (in_columns(text) or not re.search(r"[.:]\s*$|^\w+: ", text))
+
+    def line(source, table, printed):
         text = plain(source)
         indent = len(text) - len(text.lstrip(" "))
         if not text.strip() or (len(text) <= 30 and not indent) or source.count("<span") != source.count("</span>"):
             return source
-        kind = "ln cols" if table and in_columns(text) else "ln"
-        if indent >= 8:  # far in, a name and its value may part before the line is left empty
-            source = source.replace('<span class="o">=</span>', '<span class="o">=</span><wbr>')
+        kind = "ln cols" if table and is_row(text) else "ln"
+        if not printed:  # what is far in may part before the line is left empty and a word is broken
+            source = re.sub(r'(<span class="o">[.=]</span>)', r"\1<wbr>", source)
+            source = re.sub(r"\((?=[^<>()\s])(?![^<>]*>)", "(<wbr>", source)
         return f'<span class="{kind}"' + (f' style="--i:{indent}"' if indent else "") + f">{source}</span>"
 
     def block(match):
@@ -124,7 +129,8 @@ def hanging_lines(page):
             return match.group()  # an earlier build has been here
         lines = match.group(3).split("\n")
         long = [in_columns(text) for text in map(plain, lines) if len(text) > 30]
-        table = match.group(2).startswith("output") and 2 * sum(long) >= len(long)
-        return match.group(1) + "\n".join(line(one, table) for one in lines) + "</pre>"
+        printed = match.group(2).startswith("output")
+        table = printed and sum(long) > 0 and 2 * sum(long) >= len(long)
+        return match.group(1) + "\n".join(line(one, table, printed) for one in lines) + "</pre>"
 
     return BLOCK.sub(block, page)

@@ -13,7 +13,7 @@
                                      right ? "right" : "wrong");
   const answer = () => {
     if (quiz.kind === "number") {
-      const value = parseFloat(boxes[0].value.replace(",", "."));
+      const value = Number(boxes[0].value.trim().replace(",", ".").replace("\u2212", "-") || NaN);
       if (Number.isNaN(value)) return say("Type a number.");
       const hit = quiz.cases.findIndex(([low, high]) => low <= value && value <= high);
       return judge(hit === 0, hit < 0 ? quiz.otherwise : quiz.cases[hit][2]);
@@ -26,6 +26,7 @@
       if (quiz.options.every((option, k) => option.right === ticked[k])) {
         return judge(true, list(option => option.right, () => ""));
       }
+      if (!ticked.includes(true)) return say("Tick what is right first.");
       return say("<strong>Not yet.</strong>" + list((option, k) => option.right !== ticked[k],
                  k => ticked[k] ? "<em>Not this:</em> " : "<em>This too:</em> "), "wrong");
     }

@@ -114,7 +114,7 @@ def number(text: str, answer: float, *, tolerance: float, why: str, otherwise: s
     cases = [[_end(answer - slack), _end(answer + slack), _marked(why)]]
     cases += [[_end(low), _end(high), _marked(words)] for (low, high), words in (near or {}).items()]
     data = {"kind": "number", "key": "", "cases": cases, "otherwise": _marked(otherwise)}
-    field = (f'<label>Your answer <input type="number" step="any" inputmode="decimal" name="{_NAME}">'
+    field = (f'<label>Your answer <input type="text" inputmode="decimal" autocomplete="off" name="{_NAME}">'
              f' {html.escape(unit)}</label>')
     return Question(text, data, field, "Check", [f"{answer:g} {html.escape(unit)}. {_marked(why)}"])
 

@@ -86,6 +86,7 @@ def main(root=book.ROOT, build=BUILD):
         made_from = fingerprint(root)
         if note.exists() and site.exists() and note.read_text("utf-8") == f'["{made_from}", "{holdings(site)}"]\n':
             return 0
+        print("Building the pages: about a minute.", flush=True)
         for left in folder.glob(".building-*"):
             shutil.rmtree(left, ignore_errors=True)
         where = folder / f".building-{os.getpid()}"

@@ -29,10 +29,14 @@ import traceback
 import warnings
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+try:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+except ModuleNotFoundError as absent:
+    sys.exit(f"{absent}: tools/gpu.py runs where torch and numpy are, such as  .venv/bin/python tools/gpu.py  "
+             "after  make book")
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))

@@ -96,21 +96,28 @@ def add_to_toc(root, name):
     return "\n".join(lines) + "\n"
 
 
-def main(slug, root=chapter.ROOT):
+def main(slug, number=None, root=chapter.ROOT):
     """Write the chapter's notebook and its line of the table of contents; return the path.
+
+    number ("10") gives it that number and its place in the order; without one it becomes the last chapter.
 
     Stopped between the two, it is finished by the same command: a chapter that has no line is given it.
     """
     slug = slug.strip().lower().replace("-", "_").replace(" ", "_")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", slug):
         raise SystemExit(f"NAME must be a slug such as gradient_reversal, of at most 60 letters, got {slug[:80]!r}")
+    if number is not None and not (re.fullmatch("[0-9]{1,2}", number) and int(number)):
+        raise SystemExit(f"CH must be a number from 1 to 99, got {number!r:.80}")
     root = Path(root)
     there = sorted(path.stem for path in (root / "chapters").glob("[0-9][0-9]_*.ipynb"))
     listed = book.chapters(root)
     same = [name for name in there if name[3:] == slug]
     if any(f"chapters/{name}" in listed for name in same):
         raise SystemExit(f"there is already a chapter {slug}")
-    name = same[0] if same else f"{max((int(name[:2]) for name in there), default=0) + 1:02d}_{slug}"
+    wanted = int(number or max((int(name[:2]) for name in there), default=0) + 1)
+    if taken := [name for name in there if int(name[:2]) == wanted and name not in same]:
+        raise SystemExit(f"chapter {wanted} is {taken[0][3:]}; take a number that is free")
+    name = same[0] if same else f"{wanted:02d}_{slug}"
     path = root / "chapters" / f"{name}.ipynb"
     url, branch = book.repository(root)
     contents = add_to_toc(root, name)
@@ -121,8 +128,9 @@ def main(slug, root=chapter.ROOT):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not sys.argv[1]:
-        raise SystemExit("usage: make new NAME=slug")
+    if len(sys.argv) not in (2, 3) or not sys.argv[1]:
+        raise SystemExit("usage: make new NAME=slug  (CH=10: with that number)")
     with files.one_line(), files.locked(chapter.ROOT):  # two at once take turns, for numbers and contents
-        made = main(sys.argv[1])
-    print(f"{made.relative_to(chapter.ROOT)}: write it in JupyterLab, then  make run CH={made.name[:2]}")
+        made = main(*sys.argv[1:3])
+    print(f"{made.relative_to(chapter.ROOT)} and its line in _toc.yml: write it in JupyterLab, then  "
+          f"make run CH={made.name[:2]}")

@@ -49,7 +49,8 @@ def main(arguments):
     """Run, or with --list only print, the commands of a chapter; return the first non-zero exit status."""
     numbers = [word for word in arguments if re.fullmatch("[0-9]{1,2}", word)]
     if len(numbers) != 1 or set(arguments) - {*numbers, "--list"}:
-        raise SystemExit("usage: make results CH=02")
+        wrong = " ".join(word for word in arguments if word not in (*numbers, "--list"))
+        raise SystemExit(f"usage: make results CH=02  (LIST=1: only list them){f'; got CH={wrong}' if wrong else ''}")
     todo = [(command, seconds, *argument_list(command)) for command, seconds in commands(numbers[0]).items()]
     if not todo:
         raise SystemExit(f"chapter {numbers[0]} has no recorded experiments")

@@ -34,7 +34,9 @@ def execute(nb, folder):
             first = next(iter(cell.source.splitlines()), "")
             print(f"  [{time.time() - started:6.1f} s] cell {len(done)} of {len(code)}: {first[:80]}", flush=True)
 
-    client = NotebookClient(nb, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
+    # the kernel listens on this machine alone; its warning that others could listen in helps nobody here
+    quiet = ["--IPKernelApp.log_level=ERROR"]
+    client = NotebookClient(nb, timeout=None, extra_arguments=quiet, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
                             on_cell_start=tell)
     started = time.time()
     with client.setup_kernel():
