@@ -42,13 +42,15 @@ def test_supervised_sees_labelled_images_alone_and_the_others_no_label(images):
     blank = torch.where((images.other < 0)[:, None, None, None], 0.0, images.x)
     ours, theirs = (pretext("supervised", x, images.other)[0] for x in (images.x, blank))
     assert torch.equal(weights(ours), weights(theirs))
+    no_first_class = torch.where((images.other == 0)[:, None, None, None], 0.0, images.x)
+    assert not torch.equal(weights(ours), weights(pretext("supervised", no_first_class, images.other)[0]))
     for task in ("rotation", "pair", "imputation"):
         ours, theirs = (pretext(task, images.x, labels)[0] for labels in (images.other, images.other * 0))
         assert torch.equal(weights(ours), weights(theirs))
 
 
 @pytest.mark.parametrize("task", pretraining.TASKS)
-def test_every_task_sees_as_many_views_a_step(images, task, monkeypatch):
+def test_every_task_sees_as_many_views_a_step(images, task):
     seen, f = [], encoder(0)
     f.register_forward_pre_hook(lambda module, x: seen.append(len(x[0])))
     pretraining.pretext(task, f, images.x, images.other, n_features=16, widths=(4, 8, 8), seed=0, **HOW)
