@@ -25,6 +25,9 @@ RETOLD = {("02 anb_glyphs", "tuned"): (True, [1, 2, 3, 4, 5, 6, 7]),
           ("08 counting", "methods"): (["CLIP", "two heads", "seen pairs", "128 classes"],
                                        ["CLIP", "two heads", "joint softmax", "128 classes"]),
           ("05 longer_smears", "pool"): (None, 1000),             # no field then, and the images of a pool of 1,000
+          ("06 layers", "labels_per_class"): ([5, 20, 100], None),  # four fields that this run never read
+          ("06 layers", "tune_steps"): (200, None), ("06 layers", "tune_lr"): (1e-3, None),
+          ("06 layers", "tune_batch"): (64, None),
           ("05 rates", "longest"): ([400, 800, 1600], [400, 400, 400])}  # its budgets end at 400 either way
 
 
@@ -46,7 +49,7 @@ def changed(name, old, new, place=""):
         if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
             found += changed(name, old[key], new[key], f"{place}{key}.")
         elif (name, key) in RETOLD:
-            found += [] if (old.get(key), new[key]) == RETOLD[name, key] else [f"{place}{key}"]
+            found += [] if (old.get(key), new.get(key)) == RETOLD[name, key] else [f"{place}{key}"]
         elif key not in old and key in LATER:
             found += [] if new[key] == LATER[key] else [f"{place}{key}"]
         elif place and key not in new and key in UNREAD:
