@@ -36,8 +36,8 @@ def execute(nb, folder):
 
     # the kernel listens on this machine alone; its warning that others could listen in helps nobody here
     quiet = ["--IPKernelApp.log_level=ERROR"]
-    client = NotebookClient(nb, timeout=None, extra_arguments=quiet, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
-                            on_cell_start=tell)
+    client = NotebookClient(nb, timeout=None, extra_arguments=quiet, kernel_name="python3",
+                            resources={"metadata": {"path": str(folder)}}, on_cell_start=tell)
     started = time.time()
     with client.setup_kernel():
         for index, cell in enumerate(nb.cells):
