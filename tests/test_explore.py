@@ -39,7 +39,7 @@ def test_one_frame_a_value_and_no_other_host():
     data = payload(explorer)
     assert data["labels"] == [["1 m", "2 m", "5 m"]] and data["frames"][2]["alt"] == "a bar of height 5"
     assert len({frame["svg"] for frame in data["frames"]}) == 3
-    assert set(re.findall(r"https?:[^\\\" ]*", explorer.to_html())) == {"http://www.w3.org/2000/svg"}, "a name of SVG"
+    assert set(re.findall(r"https?:[^\\\" %]*", explorer.to_html())) == {"http://www.w3.org/2000/svg"}, "a name of SVG"
     bundle = explorer._repr_mimebundle_()
     assert set(bundle) == {"text/html", "text/plain"} and "height: 1 m, 2 m, 5 m" in bundle["text/plain"]
 

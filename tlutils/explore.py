@@ -49,14 +49,15 @@ class Explorer:
     def to_html(self) -> str:
         """Return the figure as one piece of HTML that asks no other host for anything."""
         # as text, not as an address: the frames of a plot have most of their lines in common, which compresses well
-        frames = [{"svg": picture.decode(), "alt": alt} if _is_svg(picture) else {"src": _address(picture), "alt": alt}
+        frames = [f'{{"alt": {_json(alt)}, ' + (f'"svg": {_json(picture.decode(), "</")}}}' if _is_svg(picture)
+                                                else f'"src": {_json(_address(picture))}}}')
                   for picture, alt in self.frames]
         shown = [[_filled(label, value) for value in values]
                  for label, values in zip(self.labels, self.parameters.values(), strict=True)]
         starts = [self.start, *[0] * (len(shown) - 1)]
         picture, alt = self.frames[self.start * (len(frames) // len(shown[0]))]
         width = f' width="{round(self.size[0] * self.dpi)}"'
-        payload = json.dumps({"labels": shown, "frames": frames}, ensure_ascii=False).replace("<", "\\u003c")
+        payload = f'{{"labels": {_json(shown)}, "frames": [{", ".join(frames)}]}}'
         uid = f"explore-{hashlib.sha256(payload.encode()).hexdigest()[:10]}"
         sliders = "".join(
             f'<div class="slider"><label for="{uid}-{k}">{html.escape(name)}</label>'
@@ -136,6 +137,11 @@ def explore(draw: Callable[..., None], name: str, values: Sequence, *, alt: Call
     if not 0 <= start < len(parameters[name]):
         raise ValueError(f"start must be an index of the {len(parameters[name])} values, got {start}")
     return Explorer(draw, parameters, labels, alt, size, dpi, start)
+
+
+def _json(value, closing="<"):
+    """Return JSON that can stand in a script: what an author writes holds no tag there, an SVG none that closes it."""
+    return json.dumps(value, ensure_ascii=False).replace(closing, closing.replace("<", "\\u003c"))
 
 
 def _is_svg(picture):

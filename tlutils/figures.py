@@ -138,6 +138,11 @@ def _without_empty_groups(part):
         child[:] = _without_empty_groups(child) if child.tag == "g" else list(child)
         if child.tag == "defs":
             child[:] = [part for part in child if part.tag != "style"]
+        looks = {(mark.tag, mark.get("style")) for mark in child} if child.tag == "g" and len(child) > 1 else set()
+        if len(looks) == 1 and "style" not in child.attrib and (look := looks.pop())[0] == "use" and look[1]:
+            child.set("style", look[1])  # said once for all marks of a line
+            for mark in child:
+                del mark.attrib["style"]
         if child.tag == "metadata" or (child.tag in ("g", "defs") and not len(child)):
             continue
         found += list(child) if child.tag == "g" and not set(child.attrib) - {"id"} else [child]
