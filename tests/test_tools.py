@@ -971,7 +971,8 @@ def test_a_lock_that_was_not_written_yet_is_told_in_one_line(make_here):
 @pytest.mark.parametrize("status, ci, passes", [(0, "", True), (5, "", True), (5, "true", False), (1, "", False)])
 def test_skipped_browser_tests_fail_nothing_except_in_ci(status, ci, passes):
     makefile = (chapter.ROOT / "Makefile").read_text(encoding="utf-8")
-    assert len(re.findall(r"^\t.*tests/test_site.*\|\| \$\(NO_BROWSER\)$", makefile, re.M)) == 2
+    (line,) = re.findall(r"^\t.* tests/test_site.*$", makefile, re.M)
+    assert line.endswith("tests/test_site*.py || $(NO_BROWSER)")
     words = re.search(r"^NO_BROWSER = (.*)$", makefile, re.M).group(1).replace("$$", "$")
     done = subprocess.run(["sh", "-c", f"(exit {status}) || {words}"], env=os.environ | {"CI": ci})
     assert (done.returncode == 0) is passes
