@@ -111,7 +111,7 @@ def hanging_lines(page):
         return bool(re.search(r"\S {2,}\S", text)) and not re.match(r"\w+: ", text)
 
     def is_row(text):
-        return len(text) <= 120 and (in_columns(text) or not re.search(r"[.:]\s*$|^\w+: ", text))
+        return in_columns(text) or not re.search(r"[.:]\s*$|^\w+: ", text)
 
     def line(source, table, printed):
         text = plain(source)
@@ -128,9 +128,11 @@ def hanging_lines(page):
         if '<span class="ln' in match.group(3):
             return match.group()  # an earlier build has been here
         lines = match.group(3).split("\n")
-        long = [in_columns(text) for text in map(plain, lines) if len(text) > 30]
+        texts = [text for text in map(plain, lines) if len(text) > 30]
+        long = [in_columns(text) for text in texts]
         printed = match.group(2).startswith("output")
         table = printed and sum(long) > 0 and 2 * sum(long) >= len(long)
+        table = table and all(len(text) <= 88 for text in texts if is_row(text))  # or every row goes on below
         return match.group(1) + "\n".join(line(one, table, printed) for one in lines) + "</pre>"
 
     return BLOCK.sub(block, page)

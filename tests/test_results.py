@@ -271,7 +271,8 @@ def test_every_recorded_run_is_clean_and_complete():
     for path in results.RESULTS.glob("[0-9][0-9]_*/*.json"):
         record = results.load(path.parent.name, path.stem)
         assert record["name"] == path.stem and not record["dirty"] and len(record["commit"]) == 40, path
-        assert len(record["data"]["sha256"]) == 64 and path.stem in record["command"], path
+        assert all(len(part["sha256"]) == 64 for part in record["data"]["parts"].values()), path
+        assert path.stem in record["command"], path
         assert {row["seed"] for row in record["rows"]} == set(record["seeds"]), path
 
 

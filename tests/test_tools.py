@@ -2,6 +2,10 @@
 import ast
 import base64
 import copy
+import dataclasses
+import functools
+import http.server
+import importlib.util
 import io
 import json
 import multiprocessing
@@ -13,7 +17,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 
 import book
@@ -22,9 +28,11 @@ import chapter
 import files
 import matplotlib
 import new
+import new_experiment
 import normalise
 import notebook_text
 import numpy as np
+import one_chapter
 import preflight
 import pytest
 import record
@@ -350,6 +358,17 @@ def test_a_new_chapter_has_the_next_number_the_template_and_a_line_in_the_conten
     assert 'key="04"' in "".join("".join(cell["source"]) for cell in code)
     with pytest.raises(SystemExit, match="already"):
         new.main("gradient_reversal", small_book)
+    new.main("late", small_book, "9")
+    assert new.main("between", small_book, number="07").name == "07_between.ipynb"
+    new.main("first", small_book, "1")
+    toc = (small_book / "_toc.yml").read_text().splitlines()
+    assert toc[4:9] == [f"      - file: chapters/{name}" for name in (
+        "01_first", "03_old", "04_gradient_reversal", "07_between", "09_late")]
+    with pytest.raises(SystemExit, match="chapter 7 is between; take a number that is free"):
+        new.main("other", small_book, "7")
+    for wrong in ("0", "100", "x", "-1", ""):
+        with pytest.raises(SystemExit, match="CH must be a number from 1 to 99"):
+            new.main("other", small_book, wrong)
     for wrong in ("4th", "a" * 300, "../x", "\N{LATIN SMALL LETTER E WITH ACUTE}tude"):
         with pytest.raises(SystemExit, match="slug"):
             new.main(wrong, small_book)
@@ -796,7 +815,7 @@ def test_a_build_that_fails_leaves_the_last_book(site, capsys):
     (folder / "broken").write_text("Traceback:\nOSError: [Errno 28] No space left: 'x.html'\nRuntimeError: \n")
     assert make() == 1 and shown(folder) == before
     out, err = capsys.readouterr()
-    assert not out and err.startswith("The book was not built: [Errno 28] No space left: 'x.html'; _build/html")
+    assert "No space" not in out and err.startswith("The book was not built: [Errno 28] No space left: 'x.html'; _build/html")
     (folder / "broken").unlink()
     assert make() == 0 and shown(folder)["index.html"] == "1"
     (folder / "results").mkdir()
@@ -966,6 +985,74 @@ def test_a_lock_that_was_not_written_yet_is_told_in_one_line(make_here):
     assert status and not out and len(err.splitlines()) == 1
     assert "There is no requirements.lock here; make freeze" in err
     assert make("help", "REQUIREMENTS=requirements.lock")[0] == 0
+
+
+def test_make_begins_an_experiment_or_a_chapter_with_a_number_and_lists_recorded_runs(make_here):
+    make, folder = make_here
+    assert make("new", "EXPERIMENT=x; touch PWNED", "CH=02")[:2] == (
+        0, "<tools/new_experiment.py><x; touch PWNED><02>")
+    assert make("new", "NAME=a b", "CH=1 0")[:2] == (0, "<tools/new.py><a b><1 0>")
+    assert make("results", "CH=02", "LIST=1")[:2] == (0, "<tools/record.py><02><--list>")
+    assert make("test", "CH=`touch PWNED`")[:2] == (0, "<tools/one_chapter.py><`touch PWNED`>")
+    assert not (folder / "PWNED").exists()
+
+
+def test_an_experiment_from_the_template_runs_and_is_refused_twice(tmp_path):
+    for folder in ("tlutils/experiments", "tests/experiments"):
+        (tmp_path / folder).mkdir(parents=True)
+    experiment, test = new_experiment.main("label_noise", "02", tmp_path)
+    assert test.name == "test_label_noise.py" and "general_to_specific" in experiment.read_text()
+    spec = importlib.util.spec_from_file_location("label_noise", experiment)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["label_noise"] = module
+    try:
+        spec.loader.exec_module(module)
+        tiny = dataclasses.replace(module.LAPTOP, n_train=40, n_test=30, steps=2)
+        assert [row["method"] for row in module.run(tiny, 0)] == ["batchnorm", "plain"]
+        assert set(module.EXPERIMENT.describe(tiny)["parts"]) == {"texture"}
+    finally:
+        del sys.modules["label_noise"]
+    compile(test.read_text(), str(test), "exec")
+    with pytest.raises(SystemExit, match="there is already tlutils/experiments/label_noise.py"):
+        new_experiment.main("label_noise", "02", tmp_path)
+    for wrong in ("Label", "a-b", "../x", "class", "1x", ""):
+        with pytest.raises(SystemExit, match="EXPERIMENT must be a name"):
+            new_experiment.main(wrong, "02", tmp_path)
+    with pytest.raises(SystemExit, match="CH must be the number"):
+        new_experiment.main("other", "77", tmp_path)
+
+
+def test_the_tests_of_one_chapter_are_its_text_its_experiments_and_its_notebook():
+    text, experiments, notebook = one_chapter.commands(chapter.find("02"))
+    assert text[1:] == ["-k", "02_general_to_specific"] and notebook[-1].endswith("02_general_to_specific.ipynb")
+    assert [Path(test).name for test in experiments] == ["test_anb.py"]
+    ran = []
+
+    def run(words, **_):
+        ran.append(words)
+        return subprocess.CompletedProcess(words, 1 if len(ran) == 2 else 0)
+
+    assert one_chapter.main("2", run) == 1 and len(ran) == 2
+    with pytest.raises(SystemExit, match="CH must be the number"):
+        one_chapter.main("77", run)
+
+
+def test_a_wrong_address_gets_the_page_of_the_book(tmp_path):
+    (tmp_path / "index.html").write_text("the book")
+    (tmp_path / "404.html").write_text("not here")
+    handler = functools.partial(serve.Handler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert urllib.request.urlopen(f"{address}/index.html").read() == b"the book"
+        with pytest.raises(urllib.error.HTTPError) as wrong:
+            urllib.request.urlopen(f"{address}/nothing.html")
+        assert wrong.value.code == 404 and wrong.value.read() == b"not here"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize("status, ci, passes", [(0, "", True), (5, "", True), (5, "true", False), (1, "", False)])

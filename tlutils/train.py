@@ -64,6 +64,9 @@ def train(model: nn.Module, x: Tensor, y: Tensor, *, lr: float, steps: int, batc
     Convention: `fit` on `batches` with `adamw`. parameters are those that require a gradient, or what an optimiser
         takes: groups with their own rates. For another optimiser or schedule call `fit`.
     Errors: as for `fit`, `batches` and `adamw`.
+
+    >>> len(train(nn.Linear(2, 2), torch.eye(2), torch.tensor([0, 1]), lr=0.1, steps=5, batch_size=2, seed=0))
+    5
     """
     parameters = [p for p in model.parameters() if p.requires_grad] if parameters is None else parameters
     optimizer, schedule = adamw(parameters, lr, steps)
@@ -91,7 +94,11 @@ def classify_in_eval_norms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Te
 
 
 def squared_error(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the mean squared error of the one number that model puts out, for batch = (x, y), y (n,) numbers."""
+    """Return the mean squared error of the one number that model puts out, for batch = (x, y), y (n,) numbers.
+
+    >>> squared_error(nn.Identity(), (torch.tensor([[1.0], [3.0]]), torch.tensor([1.0, 1.0])))
+    tensor(2.)
+    """
     x, y = batch
     return F.mse_loss(model(x)[:, 0], y)
 

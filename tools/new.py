@@ -87,16 +87,19 @@ def notebook(name, url, branch):
 
 
 def add_to_toc(root, name):
-    """Return the text of _toc.yml with the chapter added after the last chapter, with the same indent."""
+    """Return the text of _toc.yml with the chapter added after the last one of a smaller number, with its indent."""
     places = [(line, column) for page, line, column in book.contents(root) if page.startswith("chapters/")]
     if not places:
         raise files.Damaged("_toc.yml names no chapter; restore it with git")
-    (last, column), lines = max(places), files.read_text(root / "_toc.yml").splitlines()
-    lines.insert(last + 1, f"{lines[last][:column]}chapters/{name}")
+    lines = files.read_text(root / "_toc.yml").splitlines()
+    before = [(line, column) for page, line, column in book.contents(root) if book.number(page)
+              and book.number(page) < name[:2]]
+    at, column = max(before) if before else min(places)
+    lines.insert(at + bool(before), f"{lines[at][:column]}chapters/{name}")
     return "\n".join(lines) + "\n"
 
 
-def main(slug, number=None, root=chapter.ROOT):
+def main(slug, root=chapter.ROOT, number=None):
     """Write the chapter's notebook and its line of the table of contents; return the path.
 
     number ("10") gives it that number and its place in the order; without one it becomes the last chapter.
@@ -131,6 +134,6 @@ if __name__ == "__main__":
     if len(sys.argv) not in (2, 3) or not sys.argv[1]:
         raise SystemExit("usage: make new NAME=slug  (CH=10: with that number)")
     with files.one_line(), files.locked(chapter.ROOT):  # two at once take turns, for numbers and contents
-        made = main(*sys.argv[1:3])
+        made = main(sys.argv[1], number=sys.argv[2] if len(sys.argv) == 3 else None)
     print(f"{made.relative_to(chapter.ROOT)} and its line in _toc.yml: write it in JupyterLab, then  "
           f"make run CH={made.name[:2]}")

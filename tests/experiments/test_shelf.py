@@ -17,8 +17,8 @@ TINY = dataclasses.replace(shelf.MODELS, checkpoints=("letters60", "letters60-ro
 def test_targets_are_repeatable_and_their_test_images_are_new(name, kind):
     x, y, x_test, y_test = shelf.target(name, TINY, seed=0)
     again = shelf.target(name, TINY, seed=0)
-    assert torch.equal(x, again[0]) and y.dtype == y_test.dtype == kind and len(x_test) == len(y_test) == 30
-    assert not torch.equal(x[:10], x_test[:10]) and not torch.equal(x, shelf.target(name, TINY, seed=1)[0])
+    assert torch.equal(x, again.x) and y.dtype == y_test.dtype == kind and len(x_test) == len(y_test) == 30
+    assert not torch.equal(x[:10], x_test[:10]) and not torch.equal(x, shelf.target(name, TINY, seed=1).x)
 
 
 def test_another_target_is_refused():
@@ -79,4 +79,4 @@ def test_the_full_scale_puts_the_whole_shelf_on_photographs(monkeypatch):
     small = dataclasses.replace(full, labels_per_class=3, n_classes=5, n_test=7)
     x, y, x_test, y_test = shelf.target("cifar100", small, 0)
     assert x.shape == (15, 1, 24, 24) and sorted(y.tolist()) == sorted(3 * list(range(5))) and len(x_test) == 7
-    assert len(y_test) == 7 and not torch.equal(x, shelf.target("cifar100", small, 1)[0])
+    assert len(y_test) == 7 and not torch.equal(x, shelf.target("cifar100", small, 1).x)

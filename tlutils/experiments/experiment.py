@@ -296,8 +296,9 @@ def _arrays(part) -> Iterator[np.ndarray]:
 
 
 def _length(part) -> int:
-    if dataclasses.is_dataclass(part):
-        part = getattr(part, dataclasses.fields(part)[0].name)
+    if dataclasses.is_dataclass(part):  # the first of its parts that is no name: images before labels
+        part = next(value for field in dataclasses.fields(part)
+                    if not isinstance(value := getattr(part, field.name), str))
     while isinstance(part, tuple):
         part = part[0]
     return len(part) if hasattr(part, "__len__") and not isinstance(part, str) else 1
