@@ -21,6 +21,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import book
 import build
@@ -815,7 +816,8 @@ def test_a_build_that_fails_leaves_the_last_book(site, capsys):
     (folder / "broken").write_text("Traceback:\nOSError: [Errno 28] No space left: 'x.html'\nRuntimeError: \n")
     assert make() == 1 and shown(folder) == before
     out, err = capsys.readouterr()
-    assert "No space" not in out and err.startswith("The book was not built: [Errno 28] No space left: 'x.html'; _build/html")
+    assert "No space" not in out
+    assert err.startswith("The book was not built: [Errno 28] No space left: 'x.html'; _build/html")
     (folder / "broken").unlink()
     assert make() == 0 and shown(folder)["index.html"] == "1"
     (folder / "results").mkdir()
