@@ -52,6 +52,10 @@ def images(cell):
     return found
 
 
+# bytes of a figure; a sharp picture has four pixels for each one of the page. The page's weight is tested on the site.
+PLOT, SHARP = 30_000, 60_000
+
+
 def faults_of_figures(cells):
     """Return what is wrong with the figures of a chapter: none at all, too many or too large, not described."""
     drawn = [cell for cell in code_cells(cells) if images(cell) and not re.search(r"\bexplore\(", cell["source"])]
@@ -60,7 +64,8 @@ def faults_of_figures(cells):
     for cell, alt in zip(drawn, alts, strict=True):
         where, sizes = cell["source"][:50], [len(image) for image in images(cell)]
         faults += [f"{len(sizes)} figures in one cell: {where}"] * (len(sizes) > 1)
-        faults += [f"{size} bytes: {where}" for size in sizes if size > 30_000]
+        sharp = any(output.get("metadata", {}).get("image/png", {}).get("width") for output in cell["outputs"])
+        faults += [f"{size} bytes: {where}" for size in sizes if size > (SHARP if sharp else PLOT)]
         faults += [f"no alternative text of 30 letters: {where}"] * (len(alt) < 30)
         faults += [f"the alternative text of another figure: {where}"] * (alts.count(alt) > 1)
     return faults
