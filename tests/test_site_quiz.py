@@ -77,6 +77,9 @@ def test_one_right_answer_by_keyboard(visit, name):  # noqa: F811
 def test_several_right_answers(visit, name):  # noqa: F811
     page, faults = visit(name)
     for quiz, data in questions(page, "several"):
+        if any(option["right"] for option in data["options"]):
+            quiz.locator("button").click()
+            assert verdict(quiz) == "Tick what is right first."
         whys = [plain(page, option["why"]) for option in data["options"]]
         for box, option in zip(quiz.locator("input").all(), data["options"], strict=True):
             box.set_checked(option["right"])
@@ -85,6 +88,11 @@ def test_several_right_answers(visit, name):  # noqa: F811
         assert [why in verdict(quiz) for why in whys] == [option["right"] for option in data["options"]]
         for k in range(len(whys)):  # one mistake at a time, by mouse there, by keyboard back
             click_and_check(quiz, k)
+            if not any(box.is_checked() for box in quiz.locator("input").all()):  # an empty answer is told nothing
+                assert verdict(quiz) == "Tick what is right first."
+                quiz.locator("input").nth(k).check()
+                quiz.locator("button").click()
+                continue
             assert verdict(quiz).startswith("Not yet.") and [why in verdict(quiz) for why in whys].index(True) == k
             assert sum(why in verdict(quiz) for why in whys) == 1
             quiz.locator("input").nth(k).focus()
