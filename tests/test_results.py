@@ -133,13 +133,13 @@ def test_numbers_of_numpy_and_torch_are_stored_as_plain_numbers(tmp_path):
 
     row = {"method": np.str_("probe"), "seed": np.int64(3), "metric": "accuracy", "value": np.float32(0.5),
            "unit": "fraction", "side": np.uint8(7), "target": np.bool_(True)}
-    path = results.save("99_test", "run", [row, row | {"value": torch.tensor(2)}], question="?", command="c",
+    path = results.save("99_test", "run", [row, row | {"value": torch.tensor(1)}], question="?", command="c",
                         config={"lr": np.float16(0.25), "sizes": (np.int32(1), 2), 5: np.arange(2)}, seeds=np.arange(3),
                         data={"sizes": {np.int64(1): torch.ones(1)}}, started=time.time(), folder=tmp_path)
     record = results.load("99_test", "run", folder=path.parents[1])
     assert record["rows"][0] == {"method": "probe", "seed": 3, "metric": "accuracy", "value": 0.5, "unit": "fraction",
                                  "side": 7, "target": True}
-    assert record["rows"][1]["value"] == 2 and record["seeds"] == [0, 1, 2]
+    assert record["rows"][1]["value"] == 1 and record["seeds"] == [0, 1, 2]
     assert record["config"] == {"lr": 0.25, "sizes": [1, 2], "5": [0, 1]} and record["data"] == {"sizes": {"1": [1.0]}}
 
 
@@ -353,11 +353,43 @@ def test_a_table_shows_means_and_ranges_and_dots_where_nothing_was_measured():
 
 @pytest.mark.parametrize("lines, wanted, says", [
     ("method", {}, "metric must be named, the rows hold accuracy, train_accuracy"),
-    ("method", {"metric": "accuracy"}, "a cell must have one row a seed, method 'probe' has more"),
+    ("method", {"metric": "accuracy"}, r"a cell must have one row a seed, method 'probe' has more: name another factor "
+                                       r"\(labels_per_class, target\)"),
+    ("mehtod", {"metric": "accuracy"}, "lines and columns must be keys of the rows, got 'mehtod'"),
     ("method", {"metric": "nothing"}, "no row has")])
 def test_a_table_that_would_mix_numbers_is_refused(lines, wanted, says):
     with pytest.raises(ValueError, match=says):
         MADE.table(lines, **wanted)
+
+
+def test_a_table_and_a_gap_have_one_unit():
+    rows = [results.row(method, 0, metric, 0.5, unit) for method, metric, unit in (
+        ("pair", "loss", "nats"), ("imputation", "loss", "squared error"))]
+    with pytest.raises(ValueError, match="the rows must have one unit, got nats, squared error: name a method"):
+        results.Run.of(rows).table(metric="loss")
+    assert results.Run.of(rows).table(metric="loss", method="pair") == [{"method": "pair", "loss": "0.5"}]
+    with pytest.raises(ValueError, match="both must have one unit, got nats, squared error"):
+        results.Run.of(rows).gap("pair", "imputation", metric="loss")
+    with pytest.raises(ValueError, match="columns must be keys of the rows, got 'piar'"):
+        results.Run.of(rows[:1]).table("method", "piar")
+    counts = results.Run.of([results.row("LoRA", seed, "trained", 7114) for seed in (0, 1)])
+    assert counts.table() == [{"method": "LoRA", "trained": "7,114"}]
+
+
+@pytest.mark.parametrize("wanted, says", [
+    ({"method": "prob"}, "method is one of probe, scratch"), ({"metod": "probe"}, "none has 'metod'"),
+    ({"method": "probe", "target": "middle"}, "target is one of far, near")])
+def test_a_selection_of_nothing_names_the_key_that_is_wrong(wanted, says):
+    with pytest.raises(ValueError, match=f"no row has .*{says}"):
+        MADE.select(**wanted)
+
+
+@pytest.mark.parametrize("words, says", [
+    (("probe", 0, "accuracy", 50.0), "accuracy must be a fraction in 0..1, got 50.0"),
+    (("probe", -1, "accuracy", 0.5), "seed must be >= 0"), (("probe", 0, ["accuracy"], 0.5), "metric must be a word")])
+def test_a_per_cent_a_negative_seed_and_a_list_are_refused(words, says):
+    with pytest.raises(ValueError, match=says):
+        results.row(*words)
 
 
 def test_a_run_says_what_it_is(tmp_path):

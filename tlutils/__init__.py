@@ -1,5 +1,6 @@
 """tlutils: the helper package of the book "What Transfers?", layer by layer; each may use what stands above it here.
 
+    arrays           numbers of any precision, from lists, arrays and tensors
     env              device, seeds, scale, versions
     results          rows with one vocabulary, recorded runs with their provenance, published numbers, checked claims
     surgery          take a network apart: copy, freeze, replace the head, adapt statistics, capture
@@ -8,8 +9,10 @@
     transferability  scores before any training: TransRate, LogME, H-Score, LEEP, N-LEEP, NCE, LFC, ...
     data             embedded and real data sets, domain shifts, captions and reviews
     models           small networks, and torchvision's pretrained ones in named blocks
-    train            one visible loop; predict, evaluate, features
+    train            one visible loop, schedules; predict, evaluate, features
+    pretraining      the loop on two views that all pretraining without labels shares
     adapters         a few new parameters in a frozen network, exact at the start, folded in at the end
+    figures          how a figure is shown: SVG, or a sharp picture
     analysis         what a network consists of: first-layer filters and Gabor functions
     probes           how good are frozen features: linear probe, nearest neighbours
     worlds           tasks, source networks and their targets, pools without labels, pairs of domains

@@ -67,6 +67,8 @@ def row(method: str, seed: int, metric: str, value: float, unit: str | None = No
     >>> row("probe", 0, "accuracy", 2 / 3, target="symbols")
     {'method': 'probe', 'seed': 0, 'target': 'symbols', 'metric': 'accuracy', 'value': 0.66667, 'unit': 'fraction'}
     """
+    if not isinstance(metric, str):
+        raise ValueError(f"metric must be a word, got {metric!r:.80}")
     if unit is None and len(METRICS.get(metric, ())) > 1:
         raise ValueError(f"unit of {metric} must be one of {', '.join(METRICS[metric])}, got None")
     value = plain(value, "value")
@@ -86,8 +88,13 @@ def in_vocabulary(made: dict) -> None:
     if made["unit"] not in METRICS[made["metric"]]:
         raise ValueError(f"unit of {made['metric']} must be {' or '.join(METRICS[made['metric']])}, "
                          f"got {made['unit']!r:.80}")
+    if made["metric"].endswith("accuracy") and not 0 <= made["value"] <= 1:
+        raise ValueError(f"{made['metric']} must be a fraction in 0..1, got {made['value']!r:.80}")
+    if made["seed"] < 0:
+        raise ValueError(f"seed must be >= 0, got {made['seed']}")
     if unknown := sorted(set(made) - set(FACTORS) - set(ROW_KEYS)):
-        raise ValueError(f"factors must be among {', '.join(FACTORS)}, got {', '.join(map(str, unknown)):.80}")
+        raise ValueError(f"factors must be among {', '.join(FACTORS)}, got {', '.join(map(str, unknown)):.80}; a new "
+                         "one is added in tlutils.results.FACTORS")
 
 
 class Table(list):
@@ -135,22 +142,25 @@ class Run(dict):
         """Return the difference of two methods, seed by seed, in order of their seeds: (n seeds,).
 
         Shapes: better and worse name a method, or hold all keys in which the two differ; wanted holds for both.
-        Errors: ValueError if a side has no rows, more than one row a seed, or the seeds of the two differ.
+        Errors: ValueError if a side has no rows, more than one row a seed, or seeds or units of the two differ.
 
         >>> rows = [row(how, s, "accuracy", v) for how, v in (("probe", 0.5), ("scratch", 0.25)) for s in (0, 1)]
         >>> Run.of(rows).gap("probe", "scratch", metric="accuracy")
         array([0.25, 0.25])
         """
-        sides = []
+        sides, units = [], set()
         for side in (better, worse):
             keys = wanted | (side if isinstance(side, dict) else {"method": side})
             select(self.rows, **keys)
-            found = sorted((made["seed"], made["value"]) for made in self.rows
-                           if all(made.get(key) == value for key, value in keys.items()))
+            rows = [made for made in self.rows if all(made.get(key) == value for key, value in keys.items())]
+            units |= {made["unit"] for made in rows}
+            found = sorted((made["seed"], made["value"]) for made in rows)
             seeds = [seed for seed, _ in found]
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"one row a seed must answer to {keys}, got {len(seeds)} for {len(set(seeds))} seeds")
             sides.append(dict(found))
+        if len(units) > 1:
+            raise ValueError(f"both must have one unit, got {', '.join(sorted(units))}: name a metric")
         if set(sides[0]) != set(sides[1]):
             raise ValueError(f"both must have the same seeds, got {sorted(sides[0])} and {sorted(sides[1])}")
         return np.array([sides[0][seed] - sides[1][seed] for seed in sides[0]])
@@ -160,20 +170,30 @@ class Run(dict):
 
         Units: fractions in per cent; otherwise as stored, with three digits. Three dots where no row answers.
         Convention: "mean (lowest to highest)" over the seeds; lines and columns in the order of the rows.
-        Errors: ValueError if no row answers, rows of several metrics do, or a cell has more than one row a seed.
+        Errors: ValueError if no row answers, rows of several metrics or units do, no row has lines or columns, or a
+            cell has more than one row a seed: it names the factors that differ.
         """
         found = [made for made in self.rows if all(made.get(key) == value for key, value in wanted.items())]
         select(self.rows, **wanted)
         if len(metrics := sorted({made["metric"] for made in found})) > 1:
             raise ValueError(f"metric must be named, the rows hold {', '.join(metrics)}")
+        if len(units := sorted({made["unit"] for made in found})) > 1:
+            raise ValueError(f"the rows must have one unit, got {', '.join(units)}: name a method")
+        for factor in (lines, columns):
+            if factor is not None and not any(factor in made for made in found):
+                raise ValueError(f"lines and columns must be keys of the rows, got {factor!r}; there are "
+                                 f"{', '.join(sorted({key for made in found for key in made}))}")
         cells: dict[tuple, list[float]] = {}
         for made in found:
             cells.setdefault((made.get(lines), made.get(columns, "")), []).append(made["value"])
             place = [other["seed"] for other in found if (other.get(lines), other.get(columns, "")) ==
                      (made.get(lines), made.get(columns, ""))]
             if len(set(place)) < len(place):
+                alike = [other for other in found if other.get(lines) == made.get(lines)]
+                vary = sorted({key for other in alike for key in other} - {lines, columns, *wanted, *ROW_KEYS})
+                vary = [key for key in vary if len({str(other.get(key)) for other in alike}) > 1]
                 raise ValueError(f"a cell must have one row a seed, {lines} {made.get(lines)!r} has more: name "
-                                 f"another factor")
+                                 f"another factor ({', '.join(vary)})")
         heads = dict.fromkeys(column for _, column in cells)
         shown = {column: str(column) or found[0]["metric"] for column in heads}
         as_text = {key: _cell(values, found[0]["unit"]) for key, values in cells.items()}
@@ -188,9 +208,9 @@ class Run(dict):
 
 
 def _cell(values: list[float], unit: str) -> str:
-    factor, digits = (100, ".1f") if unit == "fraction" else (1, ".3g")
+    factor, digits = {"fraction": (100, ".1f"), "parameters": (1, ",.0f"), "bytes": (1, ",.0f")}.get(unit, (1, ".3g"))
     mean, low, high = (format(factor * value, digits) for value in (np.mean(values), min(values), max(values)))
-    return mean if len(values) == 1 else f"{mean} ({low} to {high})"
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def save(chapter: str, name: str, rows: list[dict], *, question: str, command: str, config: dict, seeds: list[int],
@@ -285,7 +305,14 @@ def select(rows: list[dict], **wanted) -> np.ndarray:
     """
     found = [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
     if not found:
-        raise ValueError(f"no row has {wanted}; methods are {sorted({row['method'] for row in rows})}")
+        left = rows
+        for key, value in wanted.items():  # the first key that leaves nothing is the one to look at
+            known = sorted({str(row[key]) for row in left if key in row})
+            left = [row for row in left if row.get(key) == value]
+            if not left:
+                break
+        told = f"{key} is one of {', '.join(known)}" if known else f"none has {key!r}"
+        raise ValueError(f"no row has {wanted}; {told:.500}")
     return np.array([row["value"] for row in sorted(found, key=lambda row: row["seed"])])
 
 

@@ -167,7 +167,7 @@ def with_head(body: nn.Sequential, head: nn.Sequential) -> nn.Sequential:
 
 
 def adapt_statistics(model: nn.Sequential, x: Tensor) -> nn.Sequential:
-    """Replace the BatchNorm statistics of model by those of the images x (no labels needed). Return model.
+    """Replace the BatchNorm statistics of model by those of images x, without labels (AdaBN). Return model.
 
     Equation: mean and variance of each channel over x, layer by layer: adaptive BatchNorm (Li et al. 2016).
     Convention: one pass with all of x as a single batch; weights do not change; the model is left in eval mode.

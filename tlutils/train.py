@@ -156,7 +156,7 @@ WARM_UP, COOL_DOWN = 20, 0.2  # steps; share of a budget
 
 
 def warm_up_stable_decay(t: int, budget: int) -> float:
-    """Return the share of the learning rate at step t = 0, 1, ... of a run of `budget` steps: up, level, down.
+    """Return the share of the learning rate at step t = 0, 1, ... of a run of `budget` steps: up, level, down (WSD).
 
     >>> [warm_up_stable_decay(t, budget=100) for t in (0, 19, 50, 80, 90, 99)]
     [0.05, 1, 1, 1, 0.5, 0.05]

@@ -264,6 +264,12 @@ def test_a_stopped_run_of_another_kind_is_left_alone(tmp_path, changes):
     assert seeds_run(tmp_path) == [0, 1, 2, 3, 4] and left.read_bytes() == before
 
 
+def test_a_stopped_run_that_is_not_taken_up_is_named(tmp_path, capsys):
+    left = stopped(tmp_path, package="0" * 64)
+    seeds_run(tmp_path)
+    assert f"{left} is not taken up: its code, versions" in capsys.readouterr().err
+
+
 def test_a_run_with_another_configuration_or_other_data_starts_anew(tmp_path):
     left = stopped(tmp_path)
     assert seeds_run(tmp_path, config=Config(lr=0.2)) == [0, 1, 2, 3, 4]
@@ -279,6 +285,26 @@ def test_a_run_that_still_goes_on_is_not_taken_over(tmp_path):
     finally:
         alive.kill()
         alive.wait()
+
+
+def test_a_trial_does_not_take_the_place_of_a_record_with_more_seeds(tmp_path, start, capsys):
+    made_up().record("one", (0, 1, 2), folder=tmp_path)
+    before = (tmp_path / "99_made_up" / "one.json").read_bytes()
+    with pytest.raises(ValueError, match="one.json holds seeds 1, 2, too, and would be lost"):
+        made_up().record("one", (0,), folder=tmp_path)
+    with pytest.raises(SystemExit):
+        start(seeds="0")
+    assert "name them, or write elsewhere with --out" in capsys.readouterr().err
+    assert (tmp_path / "99_made_up" / "one.json").read_bytes() == before
+    made_up().record("one", (2, 1, 0, 3), folder=tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_run(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "x")
+    (tmp_path / "99_made_up" / "one.json").mkdir(parents=True)
+    for folder in (tmp_path / "link", tmp_path):
+        with pytest.raises(PermissionError, match="cannot be written"):
+            made_up(lambda config, seed: raise_(AssertionError("the run began"))).record("one", folder=folder)
 
 
 def square(config, seed):

@@ -1,4 +1,4 @@
-"""Put adapters into a network, count what is trained, and fold them into its weights."""
+"""Put adapters into a network, count what is trained, and fold them into its weights (merge, of LoRA too)."""
 import copy
 
 import torch

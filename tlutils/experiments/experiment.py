@@ -66,13 +66,14 @@ class Experiment:
             kept in PRESET.DATE-PROCESS.partial beside the record until all are there. A run that was stopped goes on:
             seeds in a partial file of the same code, versions, device, configuration and data, whose process has
             ended, are not run again. executor runs the seeds side by side (run must be a function of a module).
-        Errors: ValueError for an unknown preset, wrong seeds, or rows that `results.row` would refuse: it names seed,
-            row and partial file. OSError if the folder cannot be written, before anything was run.
+        Errors: ValueError for an unknown preset, wrong seeds, a record there that holds further seeds, or rows that
+            `results.row` would refuse (named: seed, row, partial file). OSError if the folder cannot be written.
         """
         seeds = checked_seeds(seeds)
         question, config = self.presets[known(preset, self.presets, "preset")]
         started, code = time.time(), results.code_version()
         place = writable(results.place(self.chapter, preset, folder))
+        fuller(place, seeds)
         told = {"question": question, "command": self.command(preset, seeds),
                 "config": results.plain(dataclasses.asdict(config), "config"),
                 "data": results.plain(self.describe(config, seeds[0]), "data"), "code": code}
@@ -206,6 +207,8 @@ class Partial:
                 same = same and left["data"] == describe(left["data"]["seed"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # not ours to judge: it stays where it is
+            if not same and not _runs(old):
+                _say(f"{old} is not taken up: its code, versions, device, configuration or data are others")
             fresh = {seed: rows[seed] for seed in rows if same and seed in seeds and seed not in begun.rows}
             if fresh:
                 begun.rows |= fresh
@@ -272,9 +275,27 @@ def known(name: str, names: Iterable[str], what: str) -> str:
 def writable(place: Path) -> Path:
     """Return place; OSError if nothing can be written there: nothing is run whose end cannot be kept."""
     there = next(path for path in (place.parent, *place.parent.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise PermissionError(f"{there} cannot be written: nothing was run")
+    if not there.is_dir() or not os.access(there, os.W_OK) or place.is_dir():
+        raise PermissionError(f"{place if place.is_dir() else there} cannot be written: nothing was run")
+    trial = place.with_name(f"{place.name}.{os.getpid()}.trial")
+    try:  # a link that leads nowhere, a disk that is read only: only writing tells
+        place.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise PermissionError(f"{place.parent} cannot be written ({error.strerror}): nothing was run") from None
     return place
+
+
+def fuller(place: Path, seeds: list[int]) -> None:
+    """Raise a ValueError if a record at place holds seeds beside `seeds`: a trial must not take its place."""
+    try:
+        more = sorted(set(json.loads(place.read_text(encoding="utf-8"))["seeds"]) - set(seeds))
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if more:
+        raise ValueError(f"{place} holds seeds {', '.join(map(str, more))}, too, and would be lost: name them, or "
+                         "write elsewhere with --out")
 
 
 def _arrays(part) -> Iterator[np.ndarray]:
@@ -335,7 +356,7 @@ def _record(parser: argparse.ArgumentParser, experiment: Experiment, preset: str
     try:
         checked_seeds(words.seeds)
         env.device(), env.scale()
-        writable(results.place(experiment.chapter, preset, words.out))
+        fuller(writable(results.place(experiment.chapter, preset, words.out)), words.seeds)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     if hasattr(sys.stdout, "reconfigure"):  # a folder's name that the terminal's encoding lacks stops no run

@@ -1,4 +1,4 @@
-"""Fill in a hidden word from the mean of its neighbours: continuous bag of words (Mikolov et al. 2013)."""
+"""Fill in a hidden word from the mean of its neighbours: continuous bag of words (CBOW; Mikolov et al. 2013)."""
 import torch
 from torch import Tensor, nn
 
