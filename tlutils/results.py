@@ -222,7 +222,9 @@ def save(chapter: str, name: str, rows: list[dict], *, question: str, command: s
         at the start: a long run outlives the checkout's state.
     Convention: the file is RESULTS/chapter/name.json, written under a temporary name and then renamed, so a run
         that is killed leaves the last good file. No averages are stored: they are computed where they are drawn.
-    Errors: ValueError for no rows, a row that `row` would refuse, what JSON cannot hold, a name that leads elsewhere.
+        Rows of one's own may have metrics and factors of their own; what the book records keeps to METRICS and FACTORS.
+    Errors: ValueError for no rows, a row without one of its five keys, a value that is not a finite number, what
+        JSON cannot hold, or a name that leads elsewhere.
     """
     record = made(name, rows, question=question, command=command, config=config, seeds=seeds, data=data,
                   started=started, code=code)
@@ -238,8 +240,6 @@ def made(name: str, rows: list[dict], *, question: str, command: str, config: di
     from tlutils import env  # here, for env needs torch, and records are read without it
 
     rows = check_rows(rows)
-    for one in rows:
-        in_vocabulary(one)
     told = {"question": question, "command": command, "data": data, "config": config, "seeds": list(seeds)}
     told = {key: plain(value, key) for key, value in told.items()}
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

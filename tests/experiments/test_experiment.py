@@ -107,6 +107,14 @@ def test_rows_of_another_shape_are_refused_at_their_seed(start, tmp_path, came):
         start(failing(1, lambda config, seed: came))
 
 
+@pytest.mark.parametrize("change, says", [({"metric": "precision"}, "metric must be one of accuracy"),
+                                          ({"unit": "%"}, "unit of accuracy must be fraction"),
+                                          ({"colour": "red"}, "factors must be among target, .*got colour")])
+def test_a_word_that_the_book_does_not_know_is_refused_at_its_seed(start, change, says):
+    with pytest.raises(ValueError, match=f"seed 1: {says}.* 1 of 5 seeds are kept"):
+        start(failing(1, lambda config, seed: [rows(config, seed)[0] | change]))
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), RuntimeError("out of memory"), SystemExit(3)], ids=repr)
 def test_a_run_that_stops_says_where_its_seeds_lie(start, tmp_path, capsys, stop):
     with pytest.raises(SystemExit if isinstance(stop, KeyboardInterrupt) else type(stop)) as ended:
