@@ -2,6 +2,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 from torch.nn import functional as F
 
 from tlutils import models
@@ -239,3 +242,14 @@ def test_probe_features_are_pixels_at_zero_and_pooled_maps_above():
     assert probe_features(net, x, 2).shape == (4, 24 * 9)
     assert probe_features(net, x, 7).shape == (4, 64)
     np.testing.assert_array_equal(probe_features(net, x), probe_features(net, x, 7))
+
+
+def test_the_support_vector_machine_is_that_of_a_tenth_of_C():
+    rng = np.random.default_rng(0)
+    x, x_test, y = rng.normal(size=(60, 40)), rng.normal(size=(400, 40)), np.arange(60) % 2
+    x[:, 0] += y
+    y_test = (x_test[:, 0] > 0.5).astype(int)
+    expected = {C: make_pipeline(StandardScaler(), LinearSVC(C=C, max_iter=20000)).fit(
+        x.astype(np.float32), y).score(x_test.astype(np.float32), y_test) for C in (0.001, 0.01, 0.1)}
+    assert len(set(expected.values())) == 3, "the strength decides here"
+    assert linear_probe(x, y, x_test, y_test, C=0.01, kind="svm")["accuracy"] == pytest.approx(expected[0.001])

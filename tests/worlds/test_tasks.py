@@ -56,6 +56,9 @@ def test_source_test_images_are_new_pictures_of_the_classes_that_were_seen():
     x, y = worlds.source_test(SMALL, 20, 2)
     images, _, _ = worlds.source_images(SMALL, 2)
     assert len(x) == 20 and set(y.tolist()) <= {0, 1, 2, 3} and not torch.equal(x, images[:20])
+    letters = [str(c) for c in np.random.default_rng(2).permutation(data.glyph_classes("letters"))[:4]]
+    trained_on = data.to_tensor(worlds.GLYPHS.images(letters, 20, 2)[0])
+    assert not torch.equal(x, trained_on), "another draw than that of the source, of the same number too"
 
 
 def test_photographs_bring_every_target_to_32_pixels_in_colour(monkeypatch):
