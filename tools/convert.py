@@ -50,26 +50,30 @@ def renamed(row):
 
 
 def converted(record):
-    """Return a record of schema 1 as one of schema 2, its data named part by part as the experiment has them today.
+    """Return a record of schema 1 as one of schema 2; what it said of its data stays, today's parts stand beside it.
 
-    Errors: ValueError if the record is of another schema, or no experiment of today makes it.
+    Errors: ValueError if the record is of another schema or damaged, or no preset of today makes it.
     """
     from tlutils import results
     from tlutils.experiments import experiment
 
     if record.get("schema") != 1:
         raise ValueError(f"schema must be 1, got {record.get('schema')!r}")
-    module, preset = re.search(r"python -m tlutils\.experiments\.(\w+) (\w+)", record["command"]).groups()
-    made_by = experiment.load(module)
+    if wrong := [key for key, kind in results.KEYS.items() if not isinstance(record.get(key), kind)]:
+        raise ValueError(f"the record is damaged (it lacks {', '.join(wrong)})")
+    command = re.search(r"python -m tlutils\.experiments\.(\w+) (\w+)", record["command"])
+    if not command:
+        raise ValueError(f"command must be that of an experiment, got {record['command']!r:.80}")
+    made_by, preset = experiment.load(command.group(1)), command.group(2)
     _, config = made_by.presets[experiment.known(preset, made_by.presets, "preset")]
-    rows = [renamed(row) for row in record["rows"]]
+    rows = [renamed(row) for row in results.check_rows(record.get("rows"))]
     for row in rows:
         results.in_vocabulary(row)
-    told = {key: value for key, value in record["data"].items() if key != "sha256"}
     note = {"rows": "all, in names alone",
-            "why": "schema 2: one vocabulary, and data named part by part; no value changed",
+            "why": "schema 2: one vocabulary; seed and parts in data name what is read today, with digests of this "
+                   "date; no value changed",
             "date_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
-    return record | {"schema": results.SCHEMA, "data": told | made_by.describe(config, record["seeds"][0]),
+    return record | {"schema": results.SCHEMA, "data": record["data"] | made_by.describe(config, record["seeds"][0]),
                      "rows": rows, "amended": [*record.get("amended", []), note]}
 
 
