@@ -1,17 +1,19 @@
 """How good are frozen features? Read them, fit a linear probe, or let the nearest neighbours vote."""
+import copy
 import math
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tlutils import train
+from tlutils import surgery, train
 from tlutils.arrays import array, no_autocast
 from tlutils.env import check_seed
 
@@ -60,15 +62,75 @@ def linear_probe(features, labels, test_features, test_labels, *, C: float | Non
         linear = LogisticRegression(C=C, max_iter=2000) if kind == "softmax" else LinearSVC(C=C / 10, max_iter=20000)
         probe = make_pipeline(StandardScaler(), linear).fit(x, y)
         return {"accuracy": float(probe.score(x_test, y_test)), "C": float(C)}
-    mean, deviation, low, high = x.mean(0), x.std(0), x.min(0), x.max(0)
-    rounding = 8 * np.finfo(x.dtype).eps * np.maximum(abs(low), abs(high))
-    scale = np.where((high - low > rounding) & (deviation > 0), deviation, np.inf)      # x / inf = 0: left out
+    mean, scale = x.mean(0), _scale(x)
     x, x_test = (((a - mean) / scale).astype(np.float32, copy=False) for a in (x, x_test))
     held = max(len(classes), round(0.2 * len(y)))
     fit, choose = next(StratifiedShuffleSplit(1, test_size=held, random_state=seed).split(x, y))
     scores = {C: _probe(C, kind).fit(x[fit], y[fit]).score(x[choose], y[choose]) for C in sorted(strengths)}
     best = max(scores, key=scores.get)
     return {"accuracy": float(_probe(best, kind).fit(x, y).score(x_test, y_test)), "C": float(best)}
+
+
+def choose_layer(features: Mapping[Hashable, np.ndarray], labels, *, strengths=(0.01, 0.1, 1.0), folds: int = 5,
+                 seed: int = 0) -> dict:
+    """Choose the layer that a linear probe should read, and its C, by cross-validation on the labelled examples alone.
+
+    Shapes: features maps a layer to what it puts out for the labelled examples (n, d), as of `probe_features`; labels
+        (n,). Returns {"layer", "C", "accuracy": mean over the folds}.
+    Convention: stratified folds, as many as the smallest class has examples where that is fewer; each fold is
+        standardised by its own training part; the first layer and the smallest C of equals. Fit the probe again on all
+        examples, `linear_probe(..., C=C)`, and look at the test set then, once.
+    Errors: ValueError as for `linear_probe`, for folds < 2, or no layer.
+    """
+    if folds < 2 or not features or not len(strengths) or min(strengths) <= 0:
+        raise ValueError("choose_layer needs a layer at least, folds >= 2 and strengths > 0, got "
+                         f"{list(features)}, {folds} and {strengths}")
+    scores = {}
+    for layer, z in features.items():
+        x, y, _, _ = _checked(z, labels, z, labels)
+        _, counts = np.unique(y, return_counts=True)
+        if len(counts) < 2 or counts.min() < 2:
+            raise ValueError(f"labels must hold two classes or more, each twice or more, got counts {counts.tolist()}")
+        parts = list(StratifiedKFold(min(folds, counts.min()), shuffle=True, random_state=seed).split(x, y))
+        for C in sorted(strengths):
+            scores[layer, C] = np.mean([linear_probe(x[fit], y[fit], x[held], y[held], C=C)["accuracy"]
+                                        for fit, held in parts])
+    layer, C = max(scores, key=scores.get)
+    return {"layer": layer, "C": float(C), "accuracy": float(scores[layer, C])}
+
+
+def probe_head(model: nn.Sequential, x: Tensor, y: Tensor, *, C: float = 0.1) -> nn.Sequential:
+    """Return a copy of model whose new head is the linear probe of its features: where LP-FT begins to fine-tune.
+
+    Equation: the probe of standardised features, W (z - m) / d + b, is the linear layer of weight W / d and intercept
+        b - W (m / d) on the features z themselves (linear probing, then fine-tuning: Kumar et al. 2022).
+    Shapes: x (n, ...), y (n,) integers 0 ... k - 1, each of them there; the head has k outputs.
+    Convention: the penalty is that of `linear_probe` with C fixed, and the fit goes on to the minimum. A feature that
+        varies by no more than rounding gets the weight 0. The body and its mode are those of model, which stays as
+        it is.
+    Errors: ValueError as for `surgery.replace_head`, for a C <= 0, or a label that is missing.
+    """
+    if not C > 0:
+        raise ValueError(f"C must be > 0, got {C}")
+    labels = array(y, "y")
+    classes = np.unique(labels)
+    if len(classes) < 2 or labels.dtype.kind not in "iu" or (classes != np.arange(len(classes))).any():
+        raise ValueError(f"y must hold the integers 0 ... k - 1, each of them, k >= 2, got {classes}")
+    made = surgery.replace_head(copy.deepcopy(model), len(classes))
+    linear = list(made.modules())[-1]
+    z, seen = [], linear.register_forward_pre_hook(lambda layer, given: z.append(array(given[0])))
+    train.predict(made, x)                                          # what the linear layer is given, in eval mode
+    seen.remove()
+    z, labels, _, _ = _checked(np.concatenate(z), labels, np.concatenate(z), labels)
+    mean, scale = z.mean(0, dtype=np.float64), _scale(z).astype(np.float64)
+    fitted = LogisticRegression(C=C, max_iter=10_000, tol=1e-8).fit((z - mean) / scale, labels)
+    w, b = fitted.coef_ / scale, fitted.intercept_
+    if len(classes) == 2:                                           # two classes have one column: half of it for each
+        w, b = np.concatenate([-w, w]) / 2, np.concatenate([-b, b]) / 2
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(w))
+        linear.bias.copy_(torch.from_numpy(b - w @ mean))
+    return made
 
 
 def knn_probe(features, labels, test_features, test_labels, *, neighbours=NEIGHBOURS) -> dict:
@@ -95,6 +157,13 @@ def knn_probe(features, labels, test_features, test_labels, *, neighbours=NEIGHB
     scores = {k: float((guesses(own, k) == y).mean()) for k in sorted(neighbours)}
     best = max(scores, key=scores.get)
     return {"accuracy": float((classes[guesses(theirs, best)] == y_test).mean()), "k": int(best)}
+
+
+def _scale(x: np.ndarray) -> np.ndarray:
+    """Return the deviation of each column of x, or infinity where it varies by no more than rounding: x / inf = 0."""
+    deviation, low, high = x.std(0), x.min(0), x.max(0)
+    rounding = 8 * np.finfo(x.dtype).eps * np.maximum(abs(low), abs(high))
+    return np.where((high - low > rounding) & (deviation > 0), deviation, np.inf)
 
 
 def _probe(C: float, kind: str) -> LogisticRegression | LinearSVC:

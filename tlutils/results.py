@@ -1,5 +1,6 @@
 """Rows of results and their vocabulary, recorded runs with their provenance, published numbers, checked claims."""
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import html
@@ -22,6 +23,7 @@ METRICS = {
     "train_accuracy": ("fraction",),               # on the images that were trained on
     "source_accuracy": ("fraction",),              # on new images of what the network was pretrained on
     "merged_accuracy": ("fraction",),              # accuracy after adapters were folded into the weights
+    "outside_accuracy": ("fraction",),             # on test images of another manner than the labelled ones
     "reverse_accuracy": ("fraction",),             # of reverse validation: there and back, no label of the target
     "r2": ("fraction",),                           # 1 - squared error / variance, where the target is a number
     "loss": ("nats", "squared error"),             # of training, the mean of its last steps
@@ -34,6 +36,7 @@ METRICS = {
     "spread": ("1 on the whole sphere",),          # of normalised features; 0 for one and the same direction
     "temperature": ("1",),
     "start_difference": ("relative",), "merge_difference": ("relative",),   # of scores, to those they should equal
+    "chosen_layer": ("layer",),                    # by cross-validation on the labelled images
     "trained": ("parameters",), "stored": ("bytes",),
     "seconds": ("s",), "cpu_seconds": ("s",)}
 FACTORS = {
@@ -95,6 +98,39 @@ def in_vocabulary(made: dict) -> None:
     if unknown := sorted(set(made) - set(FACTORS) - set(ROW_KEYS)):
         raise ValueError(f"factors must be among {', '.join(FACTORS)}, got {', '.join(map(str, unknown)):.80}; a new "
                          "one is added in tlutils.results.FACTORS")
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What was expected of a run before it was made: one method ahead of another by more than so many points.
+
+    Units: over in points (hundredths of a fraction), negative for "not behind by as much as that".
+    Convention: where holds the other keys of the rows, such as target="symbols"; every: in each seed, else in the mean.
+        The text is made of these, so that it cannot say anything else.
+    """
+
+    one: str
+    other: str
+    over: float
+    where: dict
+    every: bool = True
+
+    @property
+    def text(self) -> str:
+        """The expectation in words."""
+        told = {"metric": "accuracy"} | self.where
+        place = ", ".join(f"{value} labels" if key == "labels_per_class" else str(value)
+                          for key, value in told.items() if key != "metric")
+        outside = " outside" if told["metric"] == "outside_accuracy" else ""
+        ahead = (f"is ahead of {self.other} by over {self.over:g} points" if self.over > 0 else
+                 f"is ahead of {self.other}" if self.over == 0 else
+                 f"is behind {self.other} by under {-self.over:g} points, if at all")
+        return f"{place}: {self.one} {ahead}{outside}, {'in every seed' if self.every else 'in the mean'}"
+
+    def holds(self, run: "Run") -> bool:
+        """Return whether the rows of run bear it out."""
+        gap = 100 * run.gap(self.one, self.other, **{"metric": "accuracy"} | self.where)
+        return bool((gap.min() if self.every else gap.mean()) > self.over)
 
 
 class Table(list):
@@ -232,7 +268,7 @@ def save(chapter: str, name: str, rows: list[dict], *, question: str, command: s
 
 
 def made(name: str, rows: list[dict], *, question: str, command: str, config: dict, seeds: list[int], data: dict,
-         started: float, code: dict | None = None) -> dict:
+         started: float, code: dict | None = None, thresholds: dict | None = None) -> dict:
     """Return the record that `save` writes, as plain numbers, words, lists and dictionaries.
 
     Errors: ValueError as in `save`.
@@ -246,7 +282,7 @@ def made(name: str, rows: list[dict], *, question: str, command: str, config: di
     return {"schema": SCHEMA, "name": name, "question": told["question"], "command": told["command"],
             **(code or code_version()), "date_utc": now, "wall_s": round(time.time() - started, 1),
             "device": env.device_name(), "versions": env.versions(), "data": told["data"], "config": told["config"],
-            "seeds": told["seeds"], "rows": rows}
+            "seeds": told["seeds"], **({"thresholds": thresholds} if thresholds else {}), "rows": rows}
 
 
 def load(chapter: str, name: str, folder: Path | None = None) -> Run:

@@ -50,7 +50,7 @@ def test_runs_with_one_pool_train_on_the_same_images(source, name):
 
 
 def test_changed_images_differ_at_every_step(smears):
-    first, second = (batch for batch, _ in train.batches(smears.x, smears.y, 12, 2, 0, head_start.changed))
+    first, second = (batch for batch, _ in train.batches(smears.x, smears.y, 12, 2, 0, worlds.changed))
     assert first.shape == (12, 1, 24, 24) and not torch.equal(first.sort(0).values, second.sort(0).values)
 
 

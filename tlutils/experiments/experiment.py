@@ -29,13 +29,15 @@ class Experiment:
 
     Convention: presets maps a name to (question, config), config a frozen dataclass. data(config, seed) returns the
         named parts that run learns from and is tested on (arrays, tensors, lists of words, files, or dataclasses and
-        tuples of them): run takes them from there, so that the record names what was used.
+        tuples of them): run takes them from there, so that the record names what was used. expected names a preset's
+        expectations, fixed before its run: the record stores them with the commit that holds them.
     """
 
     chapter: str
     presets: Mapping[str, tuple[str, object]]
     run: Callable[[object, int], list[dict]]
     data: Callable[[object, int], dict]
+    expected: Mapping[str, tuple[results.Expected, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -77,6 +79,8 @@ class Experiment:
         told = {"question": question, "command": self.command(preset, seeds),
                 "config": results.plain(dataclasses.asdict(config), "config"),
                 "data": results.plain(self.describe(config, seeds[0]), "data"), "code": code}
+        if lines := self.expected.get(preset):
+            told["thresholds"] = {"commit": code["commit"], "expected": [line.text for line in lines]}
         partial = Partial.begin(place, preset, told, seeds, started, lambda seed: self.describe(config, seed))
         missing = [seed for seed in seeds if seed not in partial.rows]
         if len(missing) < len(seeds):

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tlutils import data as datasets
 from tlutils import env, probes, surgery, train, worlds
 from tlutils.experiments.experiment import Experiment
 from tlutils.results import row
@@ -77,11 +75,6 @@ def start(how: str, pretrained: nn.Sequential | None, n_classes: int, config: Co
     return model if how == "scratch" else surgery.copy_layers(pretrained, model, len(model) - 1)
 
 
-def changed(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the batch with every image a little shifted, turned, resized, and with other light and contrast."""
-    return datasets.augment(batch, generator, shift=2, rotate=0.2, scale=0.15, brightness=0.2, contrast=0.2)
-
-
 def chosen_rate(config: Config, how: str, name: str, size: int) -> float:
     """Return the learning rate that config names for a start, a target and labels per class, or the middle of rates."""
     table = {entry[:3]: entry[3] for entry in config.chosen}
@@ -97,7 +90,7 @@ def accuracies(how: str, pretrained: nn.Sequential | None, here: worlds.Task, si
     """
     few, model = here.few(size, seed), start(how, pretrained, here.n_classes, config, seed)
     ends = train.decayed_branches(model, few.x, few.y, budgets=budgets, lr=lr, batch_size=config.batch_size, seed=seed,
-                                  transform=changed if config.augment else None)
+                                  transform=worlds.changed if config.augment else None)
     seen = slice(len(few.x_test))
     return {budget: (train.evaluate(end, few.x_test, few.y_test), train.evaluate(end, few.x[seen], few.y[seen]))
             for budget, end in ends.items()}

@@ -10,13 +10,15 @@ from tlutils.worlds.sources import (
     World,
     conv8_of,
     reserved,
+    shifted,
     source_images,
     source_network,
     source_test,
     target,
     world,
 )
-from tlutils.worlds.tasks import Task, task, tensors
+from tlutils.worlds.tasks import Task, changed, task, tensors
 
-__all__ = ["CIFAR100", "FULL", "GLYPHS", "TARGETS", "WORLDS", "Pool", "Source", "Task", "World", "conv8_of", "pool",
-           "reserved", "source_images", "source_network", "source_test", "target", "task", "tensors", "world"]
+__all__ = ["CIFAR100", "FULL", "GLYPHS", "TARGETS", "WORLDS", "Pool", "Source", "Task", "World", "changed", "conv8_of",
+           "pool", "reserved", "shifted", "source_images", "source_network", "source_test", "target", "task", "tensors",
+           "world"]

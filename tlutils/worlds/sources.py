@@ -132,6 +132,31 @@ def target(name: str, source: Source, seed: int, unseen: np.ndarray, *, most: in
                                              _as_photographs(found.x_test, here), found.y_test)
 
 
+def shifted(source: Source, seed: int, unseen: np.ndarray, *, most: int) -> tuple[Task, Tensor, Tensor]:
+    """Return ten unseen letters in one manner of writing, and test images of them in another: (task, images, labels).
+
+    Convention: the task's letters, up to `most` a class to learn from, are upright and sans serif, dark on light; the
+        further test images have serifs and are light on dark. The source network has seen all of that, on its letters.
+    Errors: ValueError for another world than "glyphs".
+    """
+    if source.world != "glyphs":
+        raise ValueError(f"source must be of the world glyphs to choose a typeface, got {source.world!r}")
+    chosen = np.random.default_rng(seed + 77).permutation(unseen)[: source.n_target_classes]
+
+    def written(each: int, seed: int, faces: list[str], polarity: int) -> tuple[np.ndarray, np.ndarray]:
+        some = np.flatnonzero([face in faces for face in data.FACES])
+        images, labels, drawn = data.glyphs(chosen, 24 * each * len(chosen), seed=seed, return_attributes=True)
+        kept = np.flatnonzero(np.isin(drawn["face"], some) & (drawn["polarity"] == polarity))
+        kept = kept[data.subset_per_class(labels[kept], each, seed)]
+        return images[kept], labels[kept]
+
+    test = source.n_test // len(chosen)
+    serif, sans = ([face for face in data.FACES if ("Serif" in face) == kind and "Oblique" not in face]
+                   for kind in (True, False))
+    return (task(written(most, 1000 + seed, sans, -1), written(test, 2000 + seed, sans, -1)),
+            *tensors(*written(test, 4000 + seed, serif, 1)))
+
+
 def reserved(group: str) -> list[str]:
     """Return the 40 letters or 40 symbols that no checkpoint of the zoo has seen: material for targets.
 
