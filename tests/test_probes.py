@@ -1,14 +1,18 @@
 """The probes: right on cases with a known answer, blind to the test set, clear about bad input."""
+import copy
+
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from torch import nn
 from torch.nn import functional as F
 
-from tlutils import models
-from tlutils.probes import knn_probe, linear_probe, probe_features
+from tlutils import models, surgery, train
+from tlutils.probes import choose_layer, knn_probe, linear_probe, probe_features, probe_head
 
 
 def blobs(n, seed, k=3, d=5, apart=4.0):
@@ -253,3 +257,119 @@ def test_the_support_vector_machine_is_that_of_a_tenth_of_C():
         x.astype(np.float32), y).score(x_test.astype(np.float32), y_test) for C in (0.001, 0.01, 0.1)}
     assert len(set(expected.values())) == 3, "the strength decides here"
     assert linear_probe(x, y, x_test, y_test, C=0.01, kind="svm")["accuracy"] == pytest.approx(expected[0.001])
+
+
+def small_network(seed=0, n_classes=4):
+    torch.manual_seed(seed)
+    net = models.conv8(n_classes, widths=(4, 4, 6, 6, 8, 8))
+    train.predict(net.train(), torch.randn(30, 1, 24, 24))
+    return net.eval()
+
+
+def pictures(n, seed, k=3):
+    rng = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % k
+    x = torch.randn(n, 1, 24, 24, generator=rng) * (1 + y.view(-1, 1, 1, 1))
+    return x, y
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("C", [0.01, 0.1, 1.0])
+def test_the_head_of_lp_ft_gives_the_scores_of_the_probe_before_the_first_step(k, C):
+    net, (x, y), (t, _) = small_network(), pictures(24, 1, k), pictures(40, 2, k)
+    made = probe_head(net, x, y, C=C)
+    z, z_test = (train.features(net, some).double().numpy() for some in (x, t))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=10_000, tol=1e-8)).fit(z, y.numpy())
+    ours = train.predict(made, t).double()
+    theirs = torch.from_numpy(probe.decision_function(z_test))
+    if k == 2:                                                          # of two classes scikit-learn tells one score
+        ours, theirs = (ours[:, 1] - ours[:, 0])[:, None], theirs[:, None]
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * theirs.abs().max().item())
+    assert (ours - theirs).abs().max() < 1e-3 < theirs.abs().max()
+    assert made.head.out_features == k
+    for key, value in net.state_dict().items():
+        assert key.startswith("head") or torch.equal(value, made.state_dict()[key])
+
+
+def test_the_head_of_lp_ft_is_a_minimum_of_the_penalised_loss():
+    """The gradient of the probe's own objective is zero there, and is not at a head that was moved a little."""
+    net, (x, y) = small_network(), pictures(24, 1)
+    head, z = probe_head(net, x, y, C=0.1).head, train.features(net, x).double()
+    mean, scale = z.mean(0), z.std(0, correction=0)
+    scale[scale == 0] = 1                                               # a silent unit
+    w = (head.weight.detach().double() * scale).requires_grad_()
+    b = (head.bias.detach().double() + head.weight.detach().double() @ mean).requires_grad_()
+
+    def slope(move):
+        scores = ((z - mean) / scale) @ (w + move).T + b
+        (F.cross_entropy(scores, y, reduction="sum") + (w + move).square().sum() / 0.2).backward()
+        largest = max(w.grad.abs().max(), b.grad.abs().max()).item()
+        w.grad = b.grad = None
+        return largest
+
+    assert slope(0.0) < 1e-3 < 0.1 < slope(0.05)
+
+
+def test_a_feature_that_is_constant_has_no_weight_in_the_head():
+    net, (x, y) = small_network(), pictures(24, 1)
+    with torch.no_grad():                                               # ReLU of a very negative number: always 0
+        linear = next(module for module in net.fc7 if isinstance(module, nn.Linear))
+        linear.bias[:2] = -1e6
+        linear.bias[2] = 1e6                                        # and one that is huge and varies by rounding
+    assert train.features(net, x).std(0)[:2].eq(0).all()
+    made = probe_head(net, x, y)
+    assert made.head.weight[:, :2].eq(0).all() and made.head.weight.isfinite().all()
+    assert train.evaluate(made, x, y) > 0.5
+
+
+def test_the_head_of_lp_ft_fits_any_head_that_can_be_replaced_and_leaves_the_model_alone():
+    net, (x, y) = small_network(), pictures(24, 1)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    plain = train.predict(probe_head(net, x, y), x)
+    net.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), net.head)
+    net.train()
+    made = probe_head(net, x, y)
+    torch.testing.assert_close(train.predict(made, x), plain)
+    assert made.training and net.training and isinstance(made.head, nn.Sequential)
+    assert not any(module._forward_pre_hooks for module in made.modules())
+    net.eval().head = net.head[2]
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    half = probe_head(copy.deepcopy(net).to(torch.bfloat16), x.to(torch.bfloat16), y)
+    assert half.head.weight.dtype == torch.bfloat16 and half.head.weight.isfinite().all()
+    frozen = probe_head(surgery.freeze(net), x, y)
+    assert not frozen.conv1[0].weight.requires_grad and frozen.head.weight.requires_grad
+
+
+@pytest.mark.parametrize("labels, C, word", [
+    ([0, 2] * 12, 0.1, "y must"), ([1, 2] * 12, 0.1, "y must"), ([0] * 24, 0.1, "y must"),
+    ([0.0, 1.0] * 12, 0.1, "y must"), ([-1, 0] * 12, 0.1, "y must"), ([0, 1] * 12, 0.0, "C must"),
+    ([0, 1] * 12, float("nan"), "C must"),
+    ([0, 1] * 11, 0.1, "labels must")])
+def test_the_head_of_lp_ft_refuses_what_is_no_training_set(labels, C, word):
+    with pytest.raises(ValueError, match=word):
+        probe_head(small_network(), pictures(24, 1)[0], torch.tensor(labels), C=C)
+
+
+def test_cross_validation_finds_the_layer_that_knows_the_classes_without_a_test_set():
+    rng = np.random.default_rng(0)
+    z, y = blobs(45, 20)
+    layers = {2: rng.standard_normal((45, 5)), 4: z, 6: rng.standard_normal((45, 5))}
+    best = choose_layer(layers, y)
+    assert best["layer"] == 4 and best["accuracy"] > 0.9
+    assert choose_layer({"only": layers[2]}, y)["accuracy"] < 0.65        # chance is 1/3: not scored on what was fitted
+    assert choose_layer(layers, y, folds=50)["layer"] == 4                # no more folds than a class has examples
+    same = choose_layer({"first": z, "second": z.copy()}, y, strengths=(1.0, 0.1))
+    assert same["layer"] == "first" and same["C"] in (0.1, 1.0)
+    wide = np.concatenate([blobs(60, 9, apart=2.0)[0], 3 * rng.standard_normal((60, 300))], 1)
+    assert choose_layer({0: wide}, blobs(60, 9)[1], strengths=(0.001, 10.0))["C"] == 0.001
+
+
+@pytest.mark.parametrize("options", [{"folds": 1}, {"strengths": ()}, {"strengths": (0.0,)}])
+def test_cross_validation_refuses_what_decides_nothing(options):
+    z, y = blobs(12, 0)
+    with pytest.raises(ValueError):
+        choose_layer({1: z}, y, **options)
+    with pytest.raises(ValueError):
+        choose_layer({}, y)
+    with pytest.raises(ValueError, match="twice"):
+        choose_layer({1: z[:4]}, y[:4])

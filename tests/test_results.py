@@ -413,3 +413,20 @@ def test_an_older_record_says_how_it_is_converted(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
     with pytest.raises(ValueError, match="has schema 1.*python tools/convert.py"):
         results.load("99_test", "run", folder=tmp_path)
+
+
+def test_an_expectation_says_what_it_checks_and_can_fail():
+    rows = [results.row(how, seed, "accuracy", value + 0.01 * seed * (how == "b"), target="symbols", labels_per_class=5)
+            for how, value in (("a", 0.5), ("b", 0.45)) for seed in range(4)]
+    run = results.Run.of(rows)                                            # a - b: 5, 4, 3, 2 points
+    where = {"labels_per_class": 5, "target": "symbols"}
+    assert results.Expected("a", "b", 3, where, every=False).holds(run)
+    assert not results.Expected("a", "b", 3, where).holds(run)
+    assert results.Expected("a", "b", 1, where).holds(run) and not results.Expected("b", "a", -1, where).holds(run)
+    assert results.Expected("b", "a", -6, where).holds(run)
+    assert results.Expected("a", "b", 3, where).text == (
+        "5 labels, symbols: a is ahead of b by over 3 points, in every seed")
+    assert results.Expected("b", "a", -6, where, every=False).text == (
+        "5 labels, symbols: b is behind a by under 6 points, if at all, in the mean")
+    with pytest.raises(ValueError):
+        results.Expected("a", "c", 3, where).holds(run)

@@ -65,3 +65,20 @@ def test_among_photographs_all_targets_are_in_colour(real_root):
         assert torch.bincount(task.y).min() >= 5
     with pytest.raises(ValueError, match="no class"):
         worlds.CIFAR100.images(["unicorn"], 10, 0)
+
+
+def test_letters_in_one_manner_and_test_images_in_another():
+    names = np.array(data.glyph_classes("letters"))[60:]
+    here = worlds.Source(n_target_classes=4, n_test=20)
+    task, x, y = worlds.shifted(here, 3, names, most=6)
+    assert np.bincount(task.labels).tolist() == [6] * 4 and np.bincount(task.test_labels).tolist() == [5] * 4
+    assert y.bincount().tolist() == [5] * 4 and x.shape == task.x_test.shape
+    # dark on light: the darkest pixels lie further from the median than the lightest; light on dark: the other way
+    for images, dark in ((task.x, True), (task.x_test, True), (x, False)):
+        flat = images.flatten(1)
+        middle = flat.median(1).values
+        assert (((middle - flat.min(1).values) > (flat.max(1).values - middle)) == dark).float().mean() > 0.8
+    other, *_ = worlds.shifted(here, 4, names, most=6)
+    assert not torch.equal(other.x, task.x)
+    with pytest.raises(ValueError, match="glyphs"):
+        worlds.shifted(worlds.Source(world="photographs"), 0, names, most=2)

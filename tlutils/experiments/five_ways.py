@@ -63,7 +63,7 @@ def trained(how: str, pretrained: nn.Sequential, x: Tensor, y: Tensor, *, lr: fl
 
 def contrast(x: Tensor) -> np.ndarray:
     """Return |pixel - median of its image|, flat: (n, d). Letters may be dark on light or light on dark."""
-    return (x.flatten(1) - x.flatten(1).median(1, keepdim=True).values).abs().cpu().numpy()
+    return (x.flatten(1) - x.flatten(1).quantile(0.5, 1, keepdim=True)).abs().cpu().numpy()
 
 
 def run(config: Config, seed: int) -> list[dict]:
