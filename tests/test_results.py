@@ -430,3 +430,37 @@ def test_an_expectation_says_what_it_checks_and_can_fail():
         "5 labels, symbols: b is behind a by under 6 points, if at all, in the mean")
     with pytest.raises(ValueError):
         results.Expected("a", "c", 3, where).holds(run)
+
+
+def table_of_ways(values):
+    """Return a run with a row for each of values (ways, seeds), in points."""
+    return results.Run.of([results.row(f"way {k}", seed, "accuracy", 0.5 + value / 100, digits=None)
+                           for k, line in enumerate(values) for seed, value in enumerate(line)])
+
+
+def test_leaders_shut_nobody_out_without_a_difference_and_name_a_clear_lead():
+    rng, ways = np.random.default_rng(0), [f"way {k}" for k in range(5)]
+    scatter = 2 * rng.standard_normal((600, 5, 5))
+    shut = np.mean([len(table_of_ways(some).leaders(ways, metric="accuracy")) < 5 for some in scatter])
+    assert 0.05 < shut < 0.11                                  # 8 %; at level 0.95 without correction it is 26 %
+    ahead = np.array([0, 0, 10, 0, 0])[:, None]
+    assert np.mean([table_of_ways(some + ahead).leaders(ways, metric="accuracy") == ["way 2"]
+                    for some in scatter[:200]]) > 0.9
+
+
+def test_leaders_compare_seed_by_seed_in_order_of_the_means():
+    seeds = np.array([0.0, 10, 20, 30, -20])                    # far more than the lead, but the same for both
+    run = table_of_ways([seeds, seeds + [1, 1.1, 0.9, 1, 1.05], seeds[::-1] + 0.5])
+    assert run.leaders(["way 0", "way 1"], metric="accuracy") == ["way 1"]
+    assert run.leaders(["way 0", "way 1", "way 2"], metric="accuracy") == ["way 1", "way 2"]
+    same = table_of_ways([seeds, seeds])
+    assert same.leaders(["way 0", "way 1"], metric="accuracy") == ["way 0", "way 1"]
+
+
+@pytest.mark.parametrize("methods, options", [(["way 0"], {}), (["way 0", "way 0"], {}), (["way 0", "way 9"], {}),
+                                              (["way 0", "way 1"], {"level": 1})])
+def test_leaders_refuse_what_is_no_comparison(methods, options):
+    with pytest.raises(ValueError):
+        table_of_ways(np.zeros((2, 3))).leaders(methods, metric="accuracy", **options)
+    with pytest.raises(ValueError, match="seeds must be two"):
+        table_of_ways(np.zeros((2, 1))).leaders(["way 0", "way 1"], metric="accuracy")
