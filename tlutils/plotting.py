@@ -12,14 +12,16 @@ from tlutils import figures
 STYLE = Path(__file__).with_name("book.mplstyle")
 
 # colour-blind safe; kin share a colour (the fine-tuned variant of a frozen transfer is drawn dashed)
-COLOURS = {"scratch": "#777777", "probe": "#0072B2", "fine-tune": "#D55E00", "adapter": "#AA4499", "LoRA": "#009E73",
-           "DANN": "#CC3311", "base": "#333333", "selffer": "#0072B2", "similar": "#009E73", "dissimilar": "#CC3311",
+COLOURS = {"scratch": "#777777", "probe": "#0072B2", "fine-tune": "#D55E00", "LP-FT": "#D4AC0D",
+           "adapter": "#AA4499", "adapters": "#AA4499", "LoRA": "#009E73", "DANN": "#CC3311",
+           "base": "#333333", "selffer": "#0072B2", "similar": "#009E73", "dissimilar": "#CC3311",
            "random": "#777777", "partial": "#E69F00", "published": "#333333",
            # where the pretraining came from (chapters 5 to 8)
            "supervised": "#882255", "rotation": "#8C510A", "pair": "#CC6677", "imputation": "#999933",
            "SimCLR": "#2A9D8F", "MoCo": "#117733", "CLIP": "#332288"}
-MARKERS = {"scratch": "s", "probe": "o", "fine-tune": "^", "adapter": "D", "LoRA": "P", "DANN": "X", "base": "",
-           "selffer": "o", "similar": "^", "dissimilar": "v", "random": "s", "partial": "d", "published": "*",
+MARKERS = {"scratch": "s", "probe": "o", "fine-tune": "^", "LP-FT": "*", "adapter": "D", "adapters": "D",
+           "LoRA": "P", "DANN": "X", "base": "", "selffer": "o", "similar": "^", "dissimilar": "v", "random": "s", "partial": "d",
+           "published": "*",
            "supervised": "h", "rotation": ">", "pair": "v", "imputation": "<", "SimCLR": "o", "MoCo": "D", "CLIP": "p"}
 
 
