@@ -20,9 +20,9 @@ COLOURS = {"scratch": "#777777", "probe": "#0072B2", "fine-tune": "#D55E00", "LP
            "supervised": "#882255", "rotation": "#8C510A", "pair": "#CC6677", "imputation": "#999933",
            "SimCLR": "#2A9D8F", "MoCo": "#117733", "CLIP": "#332288"}
 MARKERS = {"scratch": "s", "probe": "o", "fine-tune": "^", "LP-FT": "*", "adapter": "D", "adapters": "D",
-           "LoRA": "P", "DANN": "X", "base": "", "selffer": "o", "similar": "^", "dissimilar": "v", "random": "s", "partial": "d",
-           "published": "*",
-           "supervised": "h", "rotation": ">", "pair": "v", "imputation": "<", "SimCLR": "o", "MoCo": "D", "CLIP": "p"}
+           "LoRA": "P", "DANN": "X", "base": "", "selffer": "o", "similar": "^", "dissimilar": "v", "random": "s",
+           "partial": "d", "published": "*", "supervised": "h", "rotation": ">", "pair": "v", "imputation": "<",
+           "SimCLR": "o", "MoCo": "D", "CLIP": "p"}
 
 
 def use_style() -> None:
