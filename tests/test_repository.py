@@ -121,6 +121,32 @@ def test_ci_runs_the_same_command_as_a_reader():
     assert "set -euo pipefail" in text and text.splitlines()[-1] == "make test" and "CI=true" in text
 
 
+NAMED = (r"\b([A-Z][a-z]+(?:-[A-Z][a-z]+)?)(?:, [A-Z][\w-]+)*(?: et al\.| (?:&|and) [A-Z][\w-]+| and co-authors)?,? "
+         r"\(?((?:19|20)\d\d)\b")
+
+
+def named(text):
+    """Return the papers that a text names as "First et al. 2020" or "(First & Second 2020)": {(first, year)}."""
+    return {(first.replace("-", "").lower(), year) for first, year in re.findall(NAMED, text)}
+
+
+def test_every_paper_that_a_docstring_names_has_its_entry():
+    assert named("TransRate (Huang et al. 2022), Wang & Isola (2020) and Doersch, Gupta & Efros 2015, of 2019") == {
+        ("huang", "2022"), ("wang", "2020"), ("doersch", "2015")}
+    keys = set(re.findall(r"^@\w+\{([a-z]+)(\d{4})", (ROOT / "references.bib").read_text(encoding="utf-8"), re.M))
+    found = set().union(*(named(path.read_text(encoding="utf-8")) for path in (ROOT / "tlutils").rglob("*.py")))
+    assert len(found) > 25 and not found - keys
+
+
+def test_the_readme_and_the_contents_name_the_same_chapters():
+    import book
+
+    listed = re.findall(r"^- \*\*(\d+)\. (.+?)\*\*", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    titles = [book.title_and_thesis(book.load(ROOT / f"{name}.ipynb"))[0] for name in book.chapters(ROOT)]
+    assert [int(number) for number, _ in listed] == [int(book.number(name)) for name in book.chapters(ROOT)]
+    assert [title.rstrip(".?") for _, title in listed] == [title.rstrip(".?") for title in titles]
+
+
 def test_references_are_complete():
     entries = re.findall(r"@(\w+)\{(\w+),(.*?)\n\}", (ROOT / "references.bib").read_text(encoding="utf-8"), re.S)
     assert len({key for _, key, _ in entries}) == len(entries) >= 14

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tlutils import adapters, env, models, probes, surgery, train, worlds
 from tlutils.experiments.experiment import Experiment
-from tlutils.results import Expected, row
+from tlutils.results import Expected, Run, row
 
 CHAPTER = "03_fine_tune_or_freeze"
 TRAINED = ("LP-FT", "fine-tune", "adapters", "scratch")
@@ -116,6 +116,19 @@ COMPARED = Config(targets=("similar", "symbols", "texture"), trials=tuple(
     (how, size, lr, augment) for how in TRAINED for size in Config.labels_per_class for lr in RATES[how]
     for augment in (False, True) if size < 500 or how == "scratch" or not augment))
 PRESETS = {"five_ways_rates": ("Which learning rate suits each way and number of labels?", COMPARED)}
+
+
+def chosen(compared: Run) -> tuple[tuple[str, int, float, bool], ...]:
+    """Return for each way and number of labels the rate, and plain or changing images, of the best mean accuracy.
+
+    Convention: the mean is over the targets and seeds of a comparison of rates; the first of equals.
+    """
+    found = {}
+    for made in compared.rows:
+        key = made["method"], made["labels_per_class"]
+        trial = made["lr"], made["variant"] == "changed images"
+        found.setdefault(key, {}).setdefault(trial, []).append(made["value"])
+    return tuple((*key, *max(trials, key=lambda trial: np.mean(trials[trial]))) for key, trials in found.items())
 
 
 def _expected(size: int, target: str, one: str, other: str, over: float, every: bool = True, **more) -> Expected:
