@@ -7,7 +7,7 @@ import torch
 
 from tlutils import models, probes, train, worlds
 from tlutils.experiments import five_ways
-from tlutils.results import Run
+from tlutils.results import Run, load
 
 SMALL = five_ways.Config(n_source_classes=4, n_source=80, source_steps=8, n_test=40, labels_per_class=(2, 4),
                          steps=(3, 3), batch_size=16, probe_layers=(2, 7), targets=("shifted",), trials=tuple(
@@ -75,3 +75,19 @@ def test_a_comparison_of_rates_names_them_and_reads_no_probe():
     rows = five_ways.run(config, seed=1)
     assert {(made["method"], made["lr"], made["variant"]) for made in rows} == {
         ("LP-FT", 1e-3, "plain"), ("LP-FT", 1e-3, "changed images"), ("scratch", 1e-2, "plain")}
+
+
+def test_the_rates_are_those_that_the_comparison_of_rates_has_chosen():
+    compared = load(five_ways.CHAPTER, "five_ways_rates")
+    assert set(compared["seeds"]).isdisjoint(load(five_ways.CHAPTER, "five_ways")["seeds"])
+    assert sorted(five_ways.chosen(compared)) == sorted(five_ways.LAPTOP.trials)
+    made = [{"method": "scratch", "labels_per_class": 5, "lr": lr, "variant": "plain", "value": value}
+            for lr, value in ((1e-3, 0.5), (1e-2, 0.4), (1e-2, 0.7))]
+    assert five_ways.chosen(Run({"rows": made})) == (("scratch", 5, 1e-2, False),)
+
+
+def test_the_record_tells_the_commit_of_its_thresholds_and_which_of_them_held():
+    run = load(five_ways.CHAPTER, "five_ways")
+    assert run["thresholds"]["expected"] == [line.text for line in five_ways.EXPECTED]
+    assert run["thresholds"]["commit"] == run["commit"] and not run["dirty"]
+    assert any(line.holds(run) for line in five_ways.EXPECTED)

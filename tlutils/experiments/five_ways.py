@@ -1,4 +1,5 @@
 """Probe, LP-FT, fine-tuning, adapters or scratch: which way suits how many labels, inside and outside their manner?"""
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +116,19 @@ RATES = {"LP-FT": (3e-4, 1e-3, 3e-3), "fine-tune": (1e-3, 3e-3, 1e-2), "adapters
 COMPARED = Config(targets=("similar", "symbols", "texture"), trials=tuple(
     (how, size, lr, augment) for how in TRAINED for size in Config.labels_per_class for lr in RATES[how]
     for augment in (False, True) if size < 500 or how == "scratch" or not augment))
-PRESETS = {"five_ways_rates": ("Which learning rate suits each way and number of labels?", COMPARED)}
+# What that run has chosen: `chosen` of its record, which a test compares.
+LAPTOP = Config(trials=(
+    ("LP-FT", 5, 0.003, True), ("LP-FT", 20, 0.003, True),
+    ("LP-FT", 100, 0.003, True), ("LP-FT", 500, 0.003, False),
+    ("fine-tune", 5, 0.003, True), ("fine-tune", 20, 0.01, True),
+    ("fine-tune", 100, 0.01, True), ("fine-tune", 500, 0.01, False),
+    ("adapters", 5, 0.01, True), ("adapters", 20, 0.03, True),
+    ("adapters", 100, 0.03, True), ("adapters", 500, 0.03, False),
+    ("scratch", 5, 0.01, True), ("scratch", 20, 0.01, True),
+    ("scratch", 100, 0.01, True), ("scratch", 500, 0.03, False)))
+LIVE = dataclasses.replace(LAPTOP, targets=("similar", "texture"), labels_per_class=(5, 100), steps=(150, 300))
+PRESETS = {"five_ways_rates": ("Which learning rate suits each way and number of labels?", COMPARED),
+           "five_ways": ("Probe, LP-FT, fine-tuning, adapters or scratch: which way, with how many labels?", LAPTOP)}
 
 
 def chosen(compared: Run) -> tuple[tuple[str, int, float, bool], ...]:
@@ -150,7 +163,7 @@ EXPECTED = (
     _expected(5, "shifted", "probe", "fine-tune", 5, metric="outside_accuracy"),
     _expected(5, "shifted", "LP-FT", "fine-tune", 5, metric="outside_accuracy"),
     _expected(5, "shifted", "probe", "LP-FT", 0, every=False, metric="outside_accuracy"))
-EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data)
+EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data, {"five_ways": EXPECTED})
 
 if __name__ == "__main__":
     EXPERIMENT.main()
