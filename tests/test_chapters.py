@@ -193,19 +193,11 @@ def test_set_up_cell_is_the_same_everywhere(path):
     assert "device:" in printed(first)
 
 
-# Their living figure shows networks that the chapter itself trains, so that it cannot stand before the training.
-SHOWS_THE_LIVE_RUN = ("06", "07", "08", "09", "12")
-
-
 @every_chapter
 def test_sections_stand_in_the_order_of_the_template(path):
     texts = [text for _, text in headings(load(path))]
     found = [name for text in texts for name in chapter.HEADINGS if re.match(rf"{name}\b", text)]
-    wanted = list(chapter.HEADINGS)
-    if path.stem[:2] in SHOWS_THE_LIVE_RUN:
-        wanted.remove("Explore")
-        wanted.insert(wanted.index("Back to the prediction") + 1, "Explore")
-    assert found == wanted
+    assert found == list(chapter.HEADINGS)
     assert len(headings(load(path), "#")) == 1
 
 

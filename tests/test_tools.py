@@ -113,6 +113,18 @@ def test_normalising_removes_what_changes_by_itself():
     assert text.endswith("}\n") and not text.endswith("\n\n")
 
 
+def test_no_line_is_lost_where_the_kernel_cut_what_a_cell_printed():
+    """A newline alone is a piece like any other; what was printed is the same wherever it was cut."""
+    printed = "first  1\nsecond 2\n\nthird  3\n"
+    for cuts in ([8], [8, 9], [9, 18], list(range(1, len(printed)))):
+        pieces = [printed[a:b] for a, b in zip([0, *cuts], [*cuts, len(printed)], strict=True)]
+        nb = normalise.normalise(notebook(("f()", [stream(piece) for piece in pieces], {})))
+        assert "".join(nb["cells"][0]["outputs"][0]["text"]) == printed
+    kept = normalise.normalise(notebook(("f()", [stream("a"), stream("w\n", "stderr"), stream("\n"),
+                                                 stream("w\n", "stderr"), stream("b")], {})))
+    assert "".join(kept["cells"][0]["outputs"][0]["text"]) == "a\nb"
+
+
 def test_normalising_twice_changes_nothing():
     once = normalise.to_bytes(normalise.normalise(messy()))
     assert normalise.to_bytes(normalise.normalise(json.loads(once))) == once

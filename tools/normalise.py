@@ -155,8 +155,9 @@ def merge_streams(outputs):
     """Return the outputs with neighbouring printed text joined: where the kernel cut it differs from run to run."""
     merged = []
     for output in outputs:
-        if merged and output["output_type"] == merged[-1]["output_type"] == "stream":
-            merged[-1] = merged[-1] | {"text": merged[-1]["text"] + output["text"]}
+        if merged and output["output_type"] == merged[-1]["output_type"] == "stream" and \
+                output["name"] == merged[-1]["name"]:
+            merged[-1] = merged[-1] | {"text": text(merged[-1]["text"]) + text(output["text"])}
         else:
             merged.append(output)
     return merged
@@ -235,7 +236,10 @@ def normalise(nb, previous=None):
             ran = cell.get("execution_count") is not None
             count += ran
             alt = clean["metadata"].get("mystnb", {}).get("image", {}).get("alt")
-            outputs = [clean_output(output, count if ran else None, pictures, alt) for output in cell["outputs"]]
+            # joined before, too: a piece may be a newline and nothing else, which alone would be dropped
+            outputs = [clean_output(output, count if ran else None, pictures, alt)
+                       for output in merge_streams(output for output in cell["outputs"]
+                                                   if output.get("name") != "stderr")]
             outputs = merge_streams([output for output in outputs if output is not None])
             old = volatile.get(source)
             if old is not None and "volatile" in clean["metadata"].get("tags", []):
