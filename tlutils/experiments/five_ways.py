@@ -109,7 +109,7 @@ def run(config: Config, seed: int) -> list[dict]:
     return rows
 
 
-# Which rate, and plain or changing images? On seeds 10 and 11, which serve for nothing else; the best mean over letters,
+# Which rate, and plain or changing images? On seeds 10 and 11, which serve for nothing else; the best mean of letters,
 # symbols and stripes is taken. With 500 labels the images change for scratch alone. A second run goes on above the
 # highest rates, where the first had its best, until a higher one is worse.
 RATES = {"LP-FT": (3e-4, 1e-3, 3e-3), "fine-tune": (1e-3, 3e-3, 1e-2), "adapters": (3e-3, 1e-2, 3e-2),
