@@ -118,12 +118,12 @@ ABOVE = {"LP-FT": (1e-2, 3e-2), "fine-tune": (3e-2,), "adapters": (1e-1,), "scra
 COMPARED, HIGHER = (Config(targets=("similar", "symbols", "texture"), trials=tuple(
     (how, size, lr, augment) for how in TRAINED for size in Config.labels_per_class for lr in rates[how]
     for augment in (False, True) if size < 500 or how == "scratch" or not augment)) for rates in (RATES, ABOVE))
-# What that run has chosen: `chosen` of its record, which a test compares.
+# What those two have chosen: `chosen` of their records, which a test compares.
 LAPTOP = Config(trials=(
-    ("LP-FT", 5, 0.003, True), ("LP-FT", 20, 0.003, True),
-    ("LP-FT", 100, 0.003, True), ("LP-FT", 500, 0.003, False),
-    ("fine-tune", 5, 0.003, True), ("fine-tune", 20, 0.01, True),
-    ("fine-tune", 100, 0.01, True), ("fine-tune", 500, 0.01, False),
+    ("LP-FT", 5, 0.003, True), ("LP-FT", 20, 0.03, True),
+    ("LP-FT", 100, 0.03, True), ("LP-FT", 500, 0.03, False),
+    ("fine-tune", 5, 0.003, True), ("fine-tune", 20, 0.03, True),
+    ("fine-tune", 100, 0.03, True), ("fine-tune", 500, 0.03, False),
     ("adapters", 5, 0.01, True), ("adapters", 20, 0.03, True),
     ("adapters", 100, 0.03, True), ("adapters", 500, 0.03, False),
     ("scratch", 5, 0.01, True), ("scratch", 20, 0.01, True),
