@@ -582,8 +582,8 @@ def networks_of_torchvision(where):
 # ---- presets
 
 
-EXPERIMENTS = ("first_layer", "anb", "batchnorm", "few_labels", "photographs", "few_parameters", "head_start", "cloze",
-               "pretexts", "contrast", "clip", "reversal", "shelf", "photo_shelf")
+EXPERIMENTS = ("first_layer", "anb", "batchnorm", "few_labels", "five_ways", "photographs", "few_parameters",
+               "head_start", "cloze", "pretexts", "contrast", "clip", "reversal", "shelf", "photo_shelf")
 # The most of each field in a trial, quick and usual. What is not named here stays as recorded: widths, rates, methods.
 MOST = {"steps": (3, 20), "source_steps": (3, 20), "target_steps": (3, 20), "tune_steps": (3, 20),
         "tuned_steps": (3, 10), "head_steps": (3, 20), "seen": (8, 300), "batch_size": (16, 512),
