@@ -315,10 +315,10 @@ def test_a_feature_that_is_constant_has_no_weight_in_the_head():
     with torch.no_grad():                                               # ReLU of a very negative number: always 0
         linear = next(module for module in net.fc7 if isinstance(module, nn.Linear))
         linear.bias[:2] = -1e6
-        linear.bias[2] = 1e6                                        # and one that is huge and varies by rounding
-    assert train.features(net, x).std(0)[:2].eq(0).all()
+        linear.bias[2] = 1e6                                            # and one so large that rounding alone is left
     made = probe_head(net, x, y)
-    assert made.head.weight[:, :2].eq(0).all() and made.head.weight.isfinite().all()
+    assert made.head.weight[:, :3].eq(0).all() and made.head.weight.isfinite().all()
+    assert made.head.weight[:, 3:].ne(0).any()
     assert train.evaluate(made, x, y) > 0.5
 
 

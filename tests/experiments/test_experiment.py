@@ -80,6 +80,15 @@ def test_a_whole_run_leaves_one_record_and_nothing_else(start, tmp_path, capsys)
     assert capsys.readouterr().out.strip() == str(tmp_path / "99_made_up" / "one.json")
 
 
+def test_what_was_expected_is_stored_with_the_commit_that_holds_it(tmp_path):
+    line = results.Expected("probe", "scratch", 2, {"target": "symbols"})
+    whole = Experiment("99_made_up", {"one": ("Why?", Config()), "two": ("And?", Config())}, rows, parts,
+                       {"one": (line,)})
+    made, other = (json.loads(whole.record(name, [0, 1], folder=tmp_path).read_text()) for name in ("one", "two"))
+    assert made["thresholds"] == {"commit": made["commit"], "expected": [line.text]}
+    assert "thresholds" not in other and results.load("99_made_up", "one", folder=tmp_path)["thresholds"]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), None, "0.5"])
 def test_a_bad_value_at_the_last_seed_keeps_the_others_and_names_seed_metric_and_file(start, tmp_path, bad):
     start()
