@@ -226,11 +226,12 @@ class Run(dict):
                 kept.append(method)
         return kept
 
-    def table(self, lines: str = "method", columns: str | None = None, **wanted) -> Table:
+    def table(self, lines: str = "method", columns: str | None = None, *, each: bool = False, **wanted) -> Table:
         """Return means over seeds: a line for each value of the factor `lines`, a column for each of `columns`.
 
         Units: fractions in per cent; otherwise as stored, with three digits. Three dots where no row answers.
-        Convention: "mean (lowest to highest)" over the seeds; lines and columns in the order of the rows.
+        Convention: "mean (lowest to highest)" over the seeds; each: every seed in their order instead, fractions in
+            whole per cent. Lines and columns in the order of the rows.
         Errors: ValueError if no row answers, rows of several metrics or units do, no row has lines or columns, or a
             cell has more than one row a seed: it names the factors that differ.
         """
@@ -245,7 +246,7 @@ class Run(dict):
                 raise ValueError(f"lines and columns must be keys of the rows, got {factor!r}; there are "
                                  f"{', '.join(sorted({key for made in found for key in made}))}")
         cells: dict[tuple, list[float]] = {}
-        for made in found:
+        for made in sorted(found, key=lambda made: made["seed"]) if each else found:
             cells.setdefault((made.get(lines), made.get(columns, "")), []).append(made["value"])
             place = [other["seed"] for other in found if (other.get(lines), other.get(columns, "")) ==
                      (made.get(lines), made.get(columns, ""))]
@@ -255,17 +256,22 @@ class Run(dict):
                 vary = [key for key in vary if len({str(other.get(key)) for other in alike}) > 1]
                 raise ValueError(f"a cell must have one row a seed, {lines} {made.get(lines)!r} has more: name "
                                  f"another factor ({', '.join(vary)})")
-        heads = dict.fromkeys(column for _, column in cells)
+        order = dict.fromkeys((made.get(lines), made.get(columns, "")) for made in found)
+        heads = dict.fromkeys(column for _, column in order)
         shown = {column: str(column) or found[0]["metric"] for column in heads}
-        as_text = {key: _cell(values, found[0]["unit"]) for key, values in cells.items()}
+        as_text = {key: (_each if each else _cell)(values, found[0]["unit"]) for key, values in cells.items()}
         return Table({lines: line, **{shown[column]: as_text.get((line, column), "...") for column in heads}}
-                     for line in dict.fromkeys(line for line, _ in cells))
+                     for line in dict.fromkeys(line for line, _ in order))
 
     def __repr__(self) -> str:
         told = [f"{key}: {self[key]}" for key in ("question", "command", "device") if key in self]
         told += [f"date: {self['date_utc'][:10]}"] if "date_utc" in self else []
         seeds = ", ".join(map(str, self["seeds"])) or "none"
         return "\n".join([*told, f"seeds: {seeds}; {len(self.rows)} rows"])
+
+
+def _each(values: list[float], unit: str) -> str:
+    return " ".join(format(100 * value, ".0f") if unit == "fraction" else format(value, ".3g") for value in values)
 
 
 def _cell(values: list[float], unit: str) -> str:
