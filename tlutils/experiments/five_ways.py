@@ -103,9 +103,9 @@ def run(config: Config, seed: int) -> list[dict]:
             for how, _, lr, augment in (trial for trial in config.trials if trial[1] == size):
                 model = trained(how, pretrained, few.x, few.y, lr=lr, steps=steps, seed=seed, C=strength,
                                 augment=augment, batch_size=config.batch_size)
-                told = {"lr": lr, "variant": "changed images" if augment else "plain"} if several else {}
                 for metric, (x, y) in tests.items():
-                    note(how, metric, train.evaluate(model, x, y), **told)
+                    note(how, metric, train.evaluate(model, x, y), lr=lr,
+                         variant="changed images" if augment else "plain")
     return rows
 
 
@@ -149,7 +149,7 @@ def chosen(*compared: Run) -> tuple[tuple[str, int, float, bool], ...]:
     Convention: the mean is over the targets and seeds of the comparisons of rates; the first of equals.
     """
     found = {}
-    for made in (made for run in compared for made in run.rows):
+    for made in (made for run in compared for made in run.rows if "lr" in made):
         key = made["method"], made["labels_per_class"]
         trial = made["lr"], made["variant"] == "changed images"
         found.setdefault(key, {}).setdefault(trial, []).append(made["value"])
