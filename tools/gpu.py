@@ -612,7 +612,8 @@ def shrunk(config, quick: bool):
                              if isinstance(value, tuple) else min(value, PER_CLASS[k]))
             if hasattr(config, "trials"):             # each names the size that it belongs to
                 sizes = dict(zip(value[keep], changes[name], strict=True))
-                changes["trials"] = tuple((way, sizes[size], *more) for way, size, *more in config.trials if size in sizes)
+                changes["trials"] = tuple((way, sizes[size], *more)
+                                          for way, size, *more in config.trials if size in sizes)
         elif name == "labels":
             changes[name] = tuple(min(v, 20) for v in value[keep])
         elif name == "budgets":
