@@ -203,8 +203,9 @@ def execute(statements, load):
     from tlutils import results
 
     printed = {one.cell: io.StringIO() for one in statements}
-    namespace, original = {"__name__": "__main__", "display": lambda value: print(pretty(value))}, results.load
-    results.load = load
+    namespace, originals = {"__name__": "__main__", "display": lambda value: print(pretty(value))}, \
+        (results.load, results.select)
+    results.load, results.select = load, functools.partial(select, originals[1])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -214,10 +215,28 @@ def execute(statements, load):
                     if one.displayed and value is not None:
                         print(pretty(value))
     finally:
-        results.load = original
+        results.load, results.select = originals
         if "matplotlib.pyplot" in sys.modules:
             sys.modules["matplotlib.pyplot"].close("all")
     return {cell: text.getvalue() for cell, text in printed.items()}
+
+
+class Rows(list):
+    """The rows of a record, which remembers which of them answer to a question: a flip changes values alone."""
+
+    answers = None
+
+
+def select(original, rows, **wanted):
+    """Return what `results.select` does; the rows of a record are searched once for each question."""
+    if not isinstance(rows, Rows):
+        return original(rows, **wanted)
+    question = (len(rows), *((key, type(value), value) for key, value in wanted.items()))
+    if question not in rows.answers:
+        rows.answers[question] = sorted((k for k, row in enumerate(rows) if all(
+            row.get(key) == value for key, value in wanted.items())), key=lambda k: rows[k]["seed"])
+    found = [rows[k] for k in rows.answers[question]]
+    return original(found, **wanted)
 
 
 class Row(dict):
@@ -253,7 +272,7 @@ class Records:
     def __init__(self, folder):
         from tlutils import results
 
-        self.folder, self.original, self.stored, self.read = Path(folder), results.load, {}, {}
+        self.folder, self.original, self.stored, self.read, self.answers = Path(folder), results.load, {}, {}, {}
 
     def load(self, chapter, name, folder=None, *, values=None, note=True):
         """Return a record as `results.load` does; values are {number of a row: its other value}."""
@@ -267,7 +286,9 @@ class Records:
             rows = [Row(row, functools.partial(read.add, k)) for k, row in enumerate(rows)]
         for k, value in (values or {}).items():
             rows[k]["value"] = value
-        return type(run)(json.loads(json.dumps({key: run[key] for key in run if key != "rows"})) | {"rows": rows})
+        rows = Rows(rows)
+        rows.answers = self.answers.setdefault(key, {})
+        return type(run)(json.loads(json.dumps({part: run[part] for part in run if part != "rows"})) | {"rows": rows})
 
     def flipped(self, key, values):
         """Return a function in the place of `results.load` that gives the record `key` with other values."""
