@@ -35,7 +35,7 @@ POINTS = 0.03
 NUMBERING = {"filter", "pixels"}     # factors that only number what is alike
 # what costs nothing, of a package that otherwise trains or reads networks
 QUICK_PARTS = {"results", "plotting", "figures", "env", "quiz", "explore"}
-QUICK = {"chosen_rate", "rank_correlation"}
+QUICK = {"chosen_rate", "rank_correlation", "treatment"}
 SLOW = {"backward", "fit", "step", "run"}
 SILENT = {"setup", "volatile", "draw", "quiz"}
 
