@@ -12,7 +12,7 @@ CHAPTER = "01_what_is_transfer_learning"
 class Config(worlds.Source):
     """The source, the moments at which its training is ended, and what is then done with it on each target."""
 
-    budgets: tuple[int, ...] = (30, 100, 300, 900)                # training steps, of which the last fifth cools down
+    budgets: tuple[int, ...] = (100, 300, 900)                    # training steps, of which the last fifth cools down
     targets: tuple[str, ...] = ("similar", "symbols", "texture")
     labels_per_class: tuple[int, ...] = (5, 20)
     probe_layers: tuple[int, ...] = (2, 4, 7)

@@ -85,17 +85,21 @@ def run(config: Config, seed: int) -> list[dict]:
     return rows
 
 
-def chosen(compared: Run) -> tuple[tuple[str, float], ...]:
+def chosen(*compared: Run) -> tuple[tuple[str, float], ...]:
     """Return for each way the rate of the best mean accuracy over questions and seeds; the first of equals."""
     found = {}
-    for made in compared.rows:
+    for made in (made for run in compared for made in run.rows):
         found.setdefault(made["method"], {}).setdefault(made["lr"], []).append(made["value"])
     return tuple((way, max(rates, key=lambda lr: np.mean(rates[lr]))) for way, rates in found.items())
 
 
-RATES = Config(trials=tuple((way, lr) for way in WAYS for lr in (1e-3, 3e-3, 1e-2)))
-LAPTOP = dataclasses.replace(RATES, trials=(("alone", 3e-3), ("together", 3e-3), ("after", 3e-3)))
+# Which rate? On seeds 10 and 11, which serve for nothing else. The first three rates had their best at the upper end.
+RATES, ABOVE = (Config(trials=tuple((way, lr) for way in WAYS for lr in rates))
+                for rates in ((1e-3, 3e-3, 1e-2), (3e-2,)))
+# What those two have chosen: `chosen` of their records, which a test compares.
+LAPTOP = dataclasses.replace(RATES, trials=(("alone", 1e-2), ("together", 1e-2), ("after", 1e-2)))
 PRESETS = {"multi_task_rates": ("Which learning rate suits each way of learning three tasks?", RATES),
+           "multi_task_above": ("Is there a better learning rate above those?", ABOVE),
            "multi_task": ("Three questions about one picture: alone, together, or one after another?", LAPTOP)}
 EXPECTED: tuple[Expected, ...] = ()
 EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data, {"multi_task": EXPECTED})
