@@ -65,4 +65,8 @@ def test_the_best_mean_is_chosen():
     rows = [results.row(way, seed, "accuracy", value, target="turn", lr=lr) for way, seed, lr, value in (
         ("alone", 10, 1e-3, 0.5), ("alone", 11, 1e-3, 0.7), ("alone", 10, 3e-3, 0.9), ("alone", 11, 3e-3, 0.4),
         ("together", 10, 1e-3, 0.1))]
-    assert multi_task.chosen(results.Run.of(rows)) == (("alone", 3e-3), ("together", 1e-3))
+    compared = results.Run.of(rows)
+    assert multi_task.chosen(compared) == (("alone", 3e-3), ("together", 1e-3))
+    one = results.Run.of([results.row("together", 10, "accuracy", 0.2, target="turn")],
+                         config={"trials": [["together", 3e-2]]})
+    assert multi_task.chosen(compared, one) == (("alone", 3e-3), ("together", 3e-2))

@@ -86,10 +86,14 @@ def run(config: Config, seed: int) -> list[dict]:
 
 
 def chosen(*compared: Run) -> tuple[tuple[str, float], ...]:
-    """Return for each way the rate of the best mean accuracy over questions and seeds; the first of equals."""
+    """Return for each way the rate of the best mean accuracy over questions and seeds; the first of equals.
+
+    Convention: a run with one rate a way names it in its configuration, another in its rows.
+    """
     found = {}
-    for made in (made for run in compared for made in run.rows):
-        found.setdefault(made["method"], {}).setdefault(made["lr"], []).append(made["value"])
+    for run, made in ((run, made) for run in compared for made in run.rows):
+        lr = made["lr"] if "lr" in made else dict(run["config"]["trials"])[made["method"]]
+        found.setdefault(made["method"], {}).setdefault(lr, []).append(made["value"])
     return tuple((way, max(rates, key=lambda lr: np.mean(rates[lr]))) for way, rates in found.items())
 
 
