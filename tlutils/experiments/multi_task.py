@@ -91,9 +91,10 @@ def chosen(*compared: Run) -> tuple[tuple[str, float], ...]:
     Convention: a run with one rate a way names it in its configuration, another in its rows.
     """
     found = {}
-    for record, made in ((record, made) for record in compared for made in record.rows):
-        lr = made["lr"] if "lr" in made else dict(record["config"]["trials"])[made["method"]]
-        found.setdefault(made["method"], {}).setdefault(lr, []).append(made["value"])
+    for record in compared:
+        for made in record.rows:
+            lr = made["lr"] if "lr" in made else dict(record["config"]["trials"])[made["method"]]
+            found.setdefault(made["method"], {}).setdefault(lr, []).append(made["value"])
     return tuple((way, max(rates, key=lambda lr: np.mean(rates[lr]))) for way, rates in found.items())
 
 
