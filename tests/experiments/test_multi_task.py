@@ -58,7 +58,7 @@ def test_a_small_run_gives_complete_rows_each_way_with_its_steps(monkeypatch):
 
 def test_the_recorded_rates_are_those_that_the_comparison_chose():
     compared = [results.load(multi_task.CHAPTER, name)
-                for name in ("multi_task_rates", "multi_task_above", "multi_task_top")]
+                for name in ("multi_task_rates", "multi_task_above")]
     assert multi_task.chosen(*compared) == multi_task.LAPTOP.trials
 
 
