@@ -43,7 +43,7 @@ ifneq ($(and $(wildcard .venv/ready-*),$(filter-out help clean distclean,$(MAKEC
   endif
 endif
 
-.PHONY: help book test check bench hooks pdf linkcheck test-colab test-oldest test-newest run results new repo report normalise freeze lab serve clean distclean environment
+.PHONY: help book test check bench hooks pdf linkcheck test-colab test-oldest test-newest run results new repo report mutate normalise freeze lab serve clean distclean environment
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -129,6 +129,9 @@ repo: $(READY)  ## move the book to another repository:  make repo URL=https://g
 
 report: $(READY)  ## how long the chapters and how large the package are
 	@$(PY) tools/report.py
+
+mutate: $(READY)  ## change recorded rows, and see whether a chapter's claims and numbers notice  (CH=03: one chapter)
+	@OMP_NUM_THREADS=1 $(PY) tools/mutate.py $(if $(CH),"$$CH")
 
 normalise: $(READY)  ## bring the notebooks into their byte-stable form
 	$(PY) tools/normalise.py $(CHAPTERS)

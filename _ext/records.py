@@ -1,6 +1,6 @@
 """What is made from the files it speaks of: the map of chapters, recorded runs and their evidence.
 
-In a page, as directives: chapter-map, living-figure, evidence, ways-compared, recorded-runs, run-times.
+In a page, as directives: chapter-map, living-figure, evidence, ways-compared, what-to-try, recorded-runs, run-times.
 """
 import math
 import os
@@ -92,23 +92,44 @@ def chapter_map(root, up):
     return table(["chapter", "needs", "read", "run"], rows)
 
 
-WAYS = ("probe 2", "probe 4", "probe 6", "probe 7", "partial", "slow body", "fine-tune", "scratch")
+WAYS = ("probe", "LP-FT", "fine-tune", "adapters", "scratch")
+FLOOR = "nearest contrast"
+
+
+def five_ways(root):
+    """Return the record of the five ways, and (target, labels per class) of its fields in the order of its rows."""
+    from tlutils import results  # here: only a page that shows this table waits for it
+
+    record = results.load("03_fine_tune_or_freeze", "five_ways", folder=Path(root, "results"))
+    fields = dict.fromkeys((made["target"], made["labels_per_class"]) for made in record.rows
+                           if made["metric"] == "accuracy")
+    return record, list(fields)
 
 
 def ways_compared(root, up):
-    """Return mean accuracies by target, labels per class and way of transfer as markdown, the best of a row in bold."""
-    record = read(Path(root, "results", "03_fine_tune_or_freeze", "labels_per_class.json"), "rows")
-    found = {}
-    for row in record["rows"]:
-        if row["metric"] == "accuracy" and row["method"] in WAYS and row.get("labels_per_class"):
-            by_way = found.setdefault((row["target"], row["labels_per_class"]), {})
-            by_way.setdefault(row["method"], []).append(row["value"])
+    """Return mean accuracies by target, labels per class and way as markdown; in bold what may be the best."""
+    record, fields = five_ways(root)
     rows = []
-    for (target, size), by_way in found.items():
-        means = {way: round(100 * sum(by_way[way]) / len(by_way[way]), 1) for way in WAYS}
-        best = max(means.values())
-        rows.append([target, size, *(f"**{mean:.1f}**" if mean == best else f"{mean:.1f}" for mean in means.values())])
-    return table(["target", "labels per class", *WAYS], rows)
+    for target, size in fields:
+        where = {"target": target, "labels_per_class": size, "metric": "accuracy"}
+        leaders = record.leaders(list(WAYS), **where)
+        means = {way: f"{100 * record.select(method=way, **where).mean():.1f}" for way in (*WAYS, FLOOR)}
+        rows.append([target, size, *(f"**{mean}**" if way in leaders else mean for way, mean in means.items())])
+    return table(["target", "labels per class", *WAYS, "nearest neighbour"], rows)
+
+
+def what_to_try(root, up):
+    """Return the chart of the guide as markdown: the ways that may be the best, by labels per class and target."""
+    record, fields = five_ways(root)
+    targets, sizes = (list(dict.fromkeys(field[k] for field in fields)) for k in (0, 1))
+    rows = []
+    for size in sizes:
+        line = []
+        for target in targets:
+            where = {"target": target, "labels_per_class": size, "metric": "accuracy"}
+            line.append(", ".join(record.leaders(list(WAYS), **where)) if (target, size) in fields else "–")
+        rows.append([f"**{size}**", *line])
+    return table(["labels per class", *targets], rows)
 
 
 def recorded_runs(root, up):
@@ -242,7 +263,7 @@ class Evidence(Generated):
 def setup(app):
     """Register with Sphinx."""
     for name, make in {"chapter-map": chapter_map, "recorded-runs": recorded_runs, "run-times": chapter_times,
-                       "ways-compared": ways_compared}.items():
+                       "ways-compared": ways_compared, "what-to-try": what_to_try}.items():
         app.add_directive(name, type(name.title().replace("-", ""), (Generated,), {"make": staticmethod(make)}))
     app.add_directive("living-figure", LivingFigure)
     app.add_directive("evidence", Evidence)

@@ -153,5 +153,6 @@ def test_references_are_complete():
     for kind, key, body in entries:
         wanted = {"author", "title"} | (set() if key == "cs231n" else {"year"})
         assert wanted <= set(re.findall(r"(\w+) = ", body)), key
-        where = {"article": "journal", "inproceedings": "booktitle", "techreport": "institution", "misc": "url"}[kind]
+        where = {"article": "journal", "inproceedings": "booktitle", "techreport": "institution", "misc": "url",
+                 "book": "publisher"}[kind]
         assert f"{where} = " in body, key

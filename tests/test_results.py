@@ -399,7 +399,8 @@ def test_a_run_says_what_it_is(tmp_path):
 
 def test_a_table_of_each_seed_keeps_their_order():
     rows = [results.row(how, seed, "accuracy", value, labels_per_class=5)
-            for how, values in (("b", {1: 0.504, 0: 0.75}), ("a", {0: 1.0, 1: 0.996})) for seed, value in values.items()]
+            for how, values in (("b", {1: 0.504, 0: 0.75}), ("a", {0: 1.0, 1: 0.996}))
+            for seed, value in values.items()]
     table = results.Run.of(rows).table("method", "labels_per_class", each=True)
     assert [list(line.values()) for line in table] == [["b", "75 50"], ["a", "100 100"]]
     counts = results.Run.of([results.row("probe", seed, "chosen_layer", layer) for seed, layer in ((1, 6), (0, 7))])

@@ -612,9 +612,10 @@ def shrunk(config, quick: bool):
         elif name == "labels_per_class":
             changes[name] = (tuple(min(v, PER_CLASS[k] * 2**i) for i, v in enumerate(value[keep]))
                              if isinstance(value, tuple) else min(value, PER_CLASS[k]))
-            sizes = dict(zip(value[keep], changes[name])) if isinstance(value, tuple) else {}
             if hasattr(config, "trials"):             # each names the size that it belongs to
-                changes["trials"] = tuple((way, sizes[size], *rest) for way, size, *rest in config.trials if size in sizes)
+                sizes = dict(zip(value[keep], changes[name], strict=True))
+                changes["trials"] = tuple((way, sizes[size], *more)
+                                          for way, size, *more in config.trials if size in sizes)
         elif name == "labels":
             changes[name] = tuple(min(v, 20) for v in value[keep])
         elif name == "budgets":

@@ -78,9 +78,25 @@ def test_a_comparison_of_rates_names_them_and_reads_no_probe():
 
 
 def test_the_rates_are_those_that_the_comparison_of_rates_has_chosen():
-    compared = [load(five_ways.CHAPTER, name) for name in ("five_ways_rates", "five_ways_above")]
+    compared = [load(five_ways.CHAPTER, name) for name in ("five_ways_rates", "five_ways_above", "five_ways_top")]
     assert all(run["seeds"] == [10, 11] for run in compared)
     assert sorted(five_ways.chosen(*compared)) == sorted(five_ways.LAPTOP.trials)
     made = [{"method": "scratch", "labels_per_class": 5, "lr": lr, "variant": "plain", "value": value}
             for lr, value in ((1e-3, 0.5), (1e-2, 0.4), (1e-2, 0.7))]
     assert five_ways.chosen(Run({"rows": made})) == (("scratch", 5, 1e-2, False),)
+
+
+@pytest.mark.parametrize("name", ["five_ways", "five_heads"])
+def test_a_record_tells_the_commit_of_its_thresholds_and_uses_no_seed_that_chose_the_rates(name):
+    run, expected = load(five_ways.CHAPTER, name), five_ways.EXPERIMENT.expected[name]
+    assert run["thresholds"]["expected"] == [line.text for line in expected]
+    assert run["thresholds"]["commit"] and not run["dirty"]
+    assert any(line.holds(run) for line in expected)
+    assert not set(run["seeds"]) & {10, 11}
+
+
+def test_the_record_has_each_way_at_its_chosen_rate():
+    run = load(five_ways.CHAPTER, "five_ways")
+    told = {(made["method"], made["labels_per_class"], made["lr"], made["variant"] == "changed images")
+            for made in run.rows if "lr" in made}
+    assert told == set(five_ways.LAPTOP.trials)

@@ -1,5 +1,4 @@
 """Probe, LP-FT, fine-tuning, adapters or scratch: which way suits how many labels, inside and outside their manner?"""
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,6 +123,10 @@ HIGHEST = Config(targets=SOME, trials=tuple((how, size, 1e-1, size < 500) for ho
 # Which of the two, the first head or the changing images, is the cause? Every pair of them, all else equal.
 HEADS = Config(targets=SOME, trials=tuple((how, size, 3e-3, augment) for how in ("LP-FT", "fine-tune")
                                           for size in Config.labels_per_class for augment in (False, True)))
+# A rate that is best on images like the labelled ones need not be so on others.
+OUTSIDE = Config(targets=("shifted",), labels_per_class=(5, 20), steps=(150, 150), trials=tuple(
+    (how, size, lr, True) for how in ("LP-FT", "fine-tune") for size in (5, 20)
+    for lr in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)))
 # What those three have chosen: `chosen` of their records, which a test compares.
 LAPTOP = Config(trials=(
     ("LP-FT", 5, 0.003, True), ("LP-FT", 20, 0.03, True),
@@ -134,12 +137,12 @@ LAPTOP = Config(trials=(
     ("adapters", 100, 0.03, True), ("adapters", 500, 0.03, False),
     ("scratch", 5, 0.01, True), ("scratch", 20, 0.01, True),
     ("scratch", 100, 0.01, True), ("scratch", 500, 0.03, False)))
-LIVE = dataclasses.replace(LAPTOP, targets=("similar", "texture"), labels_per_class=(5, 100), steps=(150, 300))
 PRESETS = {"five_ways_rates": ("Which learning rate suits each way and number of labels?", COMPARED),
            "five_ways_above": ("Is there a better learning rate above those?", HIGHER),
            "five_ways_top": ("Is there a better one still, for LP-FT and fine-tuning?", HIGHEST),
            "five_heads": ("The probe's head or a random one, plain or changing images: which makes fine-tuning good?",
                           HEADS),
+           "five_outside": ("Which learning rate reads letters in another manner than the labelled ones?", OUTSIDE),
            "five_ways": ("Probe, LP-FT, fine-tuning, adapters or scratch: which way, with how many labels?", LAPTOP)}
 
 
