@@ -94,6 +94,7 @@ def chapter_map(root, up):
 
 WAYS = ("probe", "LP-FT", "fine-tune", "adapters", "scratch")
 FLOOR = "nearest contrast"
+STEADY = 10  # points that the worst seed may lie below the mean without a word
 
 
 def five_ways(root):
@@ -106,6 +107,11 @@ def five_ways(root):
     return record, list(fields)
 
 
+def steady(values):
+    """Return whether no seed lies far below the mean; values in points."""
+    return values.mean() - values.min() <= STEADY
+
+
 def ways_compared(root, up):
     """Return mean accuracies by target, labels per class and way as markdown; in bold what may be the best."""
     record, fields = five_ways(root)
@@ -113,8 +119,12 @@ def ways_compared(root, up):
     for target, size in fields:
         where = {"target": target, "labels_per_class": size, "metric": "accuracy"}
         leaders = record.leaders(list(WAYS), **where)
-        means = {way: f"{100 * record.select(method=way, **where).mean():.1f}" for way in (*WAYS, FLOOR)}
-        rows.append([target, size, *(f"**{mean}**" if way in leaders else mean for way, mean in means.items())])
+        line = []
+        for way in (*WAYS, FLOOR):
+            values = 100 * record.select(method=way, **where)
+            mean = f"**{values.mean():.1f}**" if way in leaders else f"{values.mean():.1f}"
+            line.append(mean if steady(values) else f"{mean} (worst {values.min():.1f})")
+        rows.append([target, size, *line])
     return table(["target", "labels per class", *WAYS, "nearest neighbour"], rows)
 
 
@@ -127,7 +137,9 @@ def what_to_try(root, up):
         line = []
         for target in targets:
             where = {"target": target, "labels_per_class": size, "metric": "accuracy"}
-            line.append(", ".join(record.leaders(list(WAYS), **where)) if (target, size) in fields else "–")
+            leaders = record.leaders(list(WAYS), **where) if (target, size) in fields else []
+            line.append(", ".join(way if steady(100 * record.select(method=way, **where)) else f"{way} (unsteady)"
+                                  for way in leaders) or "–")
         rows.append([f"**{size}**", *line])
     return table(["labels per class", *targets], rows)
 

@@ -37,7 +37,8 @@ def made(tmp_path):
     """Return a function that writes a book of one chapter with these cells, and a record; it returns the root."""
     def write(*cells, number="01", rows=None, name="ways"):
         results.save("01_small", name, rows or rows_of(), question="which?", command="python", config={},
-                     seeds=[0, 1, 2], data={}, started=0.0, code={"commit": "unknown", "dirty": True}, folder=tmp_path / "results")
+                     seeds=[0, 1, 2], data={}, started=0.0, code={"commit": "unknown", "dirty": True},
+                     folder=tmp_path / "results")
         path = tmp_path / "chapters" / f"{number}_small.ipynb"
         path.parent.mkdir(exist_ok=True)
         whole = [code(SET_UP, "", "setup"), *cells]

@@ -169,7 +169,8 @@ def calls(node):
 
 
 def plan(cells):
-    """Return the statements to run, in order: those that print what comes from a record, and what they need."""
+    """Return (the statements to run, in order: those that print what comes from a record, and what they need; those of
+    them that checked cells need)."""
     statements = statements_of(cells)
     ours = {}  # names that come from the package: claim -> tlutils.results.claim
     for node in (one.node for one in statements if isinstance(one.node, ast.ImportFrom)):
@@ -192,8 +193,11 @@ def plan(cells):
             showing |= one.binds if shows else set()
         elif (shows or one.displayed and "explore" not in called) and not SILENT & set(book.tags(cells[one.cell])):
             wanted.add(k)
-    chosen = [closure for closure in (needed(statements, k) for k in wanted) if closure & loads and not closure & slows]
-    return [statements[k] for k in sorted(set().union(*chosen))]
+    closures = {k: needed(statements, k) for k in wanted}
+    closures = {k: closure for k, closure in closures.items() if closure & loads and not closure & slows}
+    checked = [closure for k, closure in closures.items()
+               if "nbval-check-output" in book.tags(cells[statements[k].cell])]
+    return [[statements[k] for k in sorted(set().union(*some))] for some in (closures.values(), checked)]
 
 
 def execute(statements, load):
@@ -205,7 +209,7 @@ def execute(statements, load):
     printed = {one.cell: io.StringIO() for one in statements}
     namespace, originals = {"__name__": "__main__", "display": lambda value: print(pretty(value))}, \
         (results.load, results.select)
-    results.load, results.select = load, functools.partial(select, originals[1])
+    results.load, results.select = load, searched(originals[1])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -221,22 +225,24 @@ def execute(statements, load):
     return {cell: text.getvalue() for cell, text in printed.items()}
 
 
-class Rows(list):
-    """The rows of a record, which remembers which of them answer to a question: a flip changes values alone."""
+def searched(original):
+    """Return `results.select` for many questions to the same long lists: each is looked through once."""
+    seen = {}
 
-    answers = None
-
-
-def select(original, rows, **wanted):
-    """Return what `results.select` does; the rows of a record are searched once for each question."""
-    if not isinstance(rows, Rows):
+    def select(rows, **wanted):
+        if len(rows) > 100:
+            kept = seen.setdefault(id(rows), [rows, -1, {}])  # holds the list, so that no other gets its id
+            if kept[1] != len(rows):
+                kept[1:] = len(rows), {}
+                for k, row in enumerate(rows):
+                    for key in set(row) - {"value"}:
+                        kept[2].setdefault((key, row[key]), set()).add(k)
+            if wanted and all(pair in kept[2] for pair in wanted.items()):
+                found = set.intersection(*(kept[2][pair] for pair in wanted.items()))
+                rows = [rows[k] for k in sorted(found)] or rows
         return original(rows, **wanted)
-    question = (len(rows), *((key, type(value), value) for key, value in wanted.items()))
-    if question not in rows.answers:
-        rows.answers[question] = sorted((k for k, row in enumerate(rows) if all(
-            row.get(key) == value for key, value in wanted.items())), key=lambda k: rows[k]["seed"])
-    found = [rows[k] for k in rows.answers[question]]
-    return original(found, **wanted)
+
+    return select
 
 
 class Row(dict):
@@ -272,7 +278,7 @@ class Records:
     def __init__(self, folder):
         from tlutils import results
 
-        self.folder, self.original, self.stored, self.read, self.answers = Path(folder), results.load, {}, {}, {}
+        self.folder, self.original, self.stored, self.read = Path(folder), results.load, {}, {}
 
     def load(self, chapter, name, folder=None, *, values=None, note=True):
         """Return a record as `results.load` does; values are {number of a row: its other value}."""
@@ -286,8 +292,6 @@ class Records:
             rows = [Row(row, functools.partial(read.add, k)) for k, row in enumerate(rows)]
         for k, value in (values or {}).items():
             rows[k]["value"] = value
-        rows = Rows(rows)
-        rows.answers = self.answers.setdefault(key, {})
         return type(run)(json.loads(json.dumps({part: run[part] for part in run if part != "rows"})) | {"rows": rows})
 
     def flipped(self, key, values):
@@ -395,7 +399,8 @@ class Chapter:
         import test_chapters
 
         self.prose, self.path, self.cells = test_chapters, path, book.load(path)
-        self.records, self.plan, self.faults = Records(Path(root, "results")), plan(self.cells), []
+        self.records, self.faults = Records(Path(root, "results")), []
+        self.plan, self.first = plan(self.cells)
         try:
             self.before = execute(self.plan, self.records.load)
         except Exception as error:  # whatever a cell raises
@@ -426,13 +431,15 @@ class Chapter:
 
     def notices(self, key, values):
         """Return what notices other values in a record: "stop", "claim", "number", or "" for nothing."""
+        load = self.records.flipped(key, values)
         try:
-            after = execute(self.plan, self.records.flipped(key, values))
+            after = execute(self.first, load)  # the claims alone, for mostly they notice
+            if any(after[number] != self.before[number] for number in after
+                   if "nbval-check-output" in book.tags(self.cells[number])):
+                return "claim"
+            after = execute(self.plan, load)
         except Exception:  # whatever a cell raises
             return "stop"
-        checked = [number for number in after if "nbval-check-output" in book.tags(self.cells[number])]
-        if any(after[number] != self.before[number] for number in checked):
-            return "claim"
         return "number" if after != self.before and self.unbacked(after) - self.missing else ""
 
 

@@ -86,7 +86,7 @@ def test_the_rates_are_those_that_the_comparison_of_rates_has_chosen():
     assert five_ways.chosen(Run({"rows": made})) == (("scratch", 5, 1e-2, False),)
 
 
-@pytest.mark.parametrize("name", ["five_ways", "five_heads"])
+@pytest.mark.parametrize("name", ["five_ways", "five_heads", "five_lower"])
 def test_a_record_tells_the_commit_of_its_thresholds_and_uses_no_seed_that_chose_the_rates(name):
     run, expected = load(five_ways.CHAPTER, name), five_ways.EXPERIMENT.expected[name]
     assert run["thresholds"]["expected"] == [line.text for line in expected]

@@ -127,6 +127,10 @@ HEADS = Config(targets=SOME, trials=tuple((how, size, 3e-3, augment) for how in 
 OUTSIDE = Config(targets=("shifted",), labels_per_class=(5, 20), steps=(150, 150), trials=tuple(
     (how, size, lr, True) for how in ("LP-FT", "fine-tune") for size in (5, 20)
     for lr in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)))
+# The rate chosen for LP-FT and fine-tuning from 20 labels on is high; what a third of it does on the other seeds.
+LOWER = Config(targets=SOME, labels_per_class=(20, 100, 500), steps=(150, 300, 500), trials=tuple(
+    (how, size, 1e-2, augment) for how in ("LP-FT", "fine-tune") for size in (20, 100, 500)
+    for augment in (True, False) if augment or size == 500))
 # What those three have chosen: `chosen` of their records, which a test compares.
 LAPTOP = Config(trials=(
     ("LP-FT", 5, 0.003, True), ("LP-FT", 20, 0.03, True),
@@ -143,6 +147,7 @@ PRESETS = {"five_ways_rates": ("Which learning rate suits each way and number of
            "five_heads": ("The probe's head or a random one, plain or changing images: which makes fine-tuning good?",
                           HEADS),
            "five_outside": ("Which learning rate reads letters in another manner than the labelled ones?", OUTSIDE),
+           "five_lower": ("Are LP-FT and fine-tuning steadier at a third of the chosen rate?", LOWER),
            "five_ways": ("Probe, LP-FT, fine-tuning, adapters or scratch: which way, with how many labels?", LAPTOP)}
 
 
@@ -176,6 +181,8 @@ HEADS_EXPECTED = (
     _expected(5, "symbols", "LP-FT", "fine-tune", 1, every=False, **CHANGED),
     _expected(5, "texture", "fine-tune", "LP-FT", 2, every=False, **CHANGED),
     *(_expected(20, name, "LP-FT", "fine-tune", 0, every=False, **CHANGED) for name in ("similar", "symbols")))
+LOWER_EXPECTED = tuple(_expected(size, name, "LP-FT", "fine-tune", -5, **(PLAIN if size == 500 else CHANGED))
+                       for size in (20, 100, 500) for name in SOME)
 EXPECTED = (
     _expected(5, "similar", "LP-FT", "fine-tune", 2), _expected(5, "symbols", "LP-FT", "fine-tune", 1, every=False),
     _expected(5, "texture", "fine-tune", "LP-FT", 2, every=False),
@@ -191,7 +198,8 @@ EXPECTED = (
     _expected(5, "shifted", "probe", "fine-tune", 5, metric="outside_accuracy"),
     _expected(5, "shifted", "LP-FT", "fine-tune", 0, every=False, metric="outside_accuracy"),
     _expected(5, "shifted", "probe", "LP-FT", 0, every=False, metric="outside_accuracy"))
-EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data, {"five_heads": HEADS_EXPECTED, "five_ways": EXPECTED})
+EXPERIMENT = Experiment(CHAPTER, PRESETS, run, data, {"five_heads": HEADS_EXPECTED, "five_lower": LOWER_EXPECTED,
+                                                     "five_ways": EXPECTED})
 
 if __name__ == "__main__":
     EXPERIMENT.main()
