@@ -94,7 +94,7 @@ def chapter_map(root, up):
 
 WAYS = ("probe", "LP-FT", "fine-tune", "adapters", "scratch")
 FLOOR = "nearest contrast"
-STEADY = 10  # points that the worst seed may lie below the mean without a word
+STEADY = 10  # points by which one seed may be worse than usual without a word
 
 
 def five_ways(root):
@@ -107,9 +107,11 @@ def five_ways(root):
     return record, list(fields)
 
 
-def steady(values):
-    """Return whether no seed lies far below the mean; values in points."""
-    return values.mean() - values.min() <= STEADY
+def unsteady(record, where):
+    """Return the ways that in one seed lie far below their usual place among the ways of that seed."""
+    values = {way: 100 * record.select(method=way, **where) for way in WAYS}
+    usual = sum(values.values()) / len(WAYS)
+    return {way for way, found in values.items() if (found - usual).mean() - (found - usual).min() > STEADY}
 
 
 def ways_compared(root, up):
@@ -118,12 +120,11 @@ def ways_compared(root, up):
     rows = []
     for target, size in fields:
         where = {"target": target, "labels_per_class": size, "metric": "accuracy"}
-        leaders = record.leaders(list(WAYS), **where)
-        line = []
+        leaders, line = record.leaders(list(WAYS), **where), []
         for way in (*WAYS, FLOOR):
             values = 100 * record.select(method=way, **where)
             mean = f"**{values.mean():.1f}**" if way in leaders else f"{values.mean():.1f}"
-            line.append(mean if steady(values) else f"{mean} (worst {values.min():.1f})")
+            line.append(f"{mean} (worst {values.min():.1f})" if way in unsteady(record, where) else mean)
         rows.append([target, size, *line])
     return table(["target", "labels per class", *WAYS, "nearest neighbour"], rows)
 
@@ -137,9 +138,11 @@ def what_to_try(root, up):
         line = []
         for target in targets:
             where = {"target": target, "labels_per_class": size, "metric": "accuracy"}
-            leaders = record.leaders(list(WAYS), **where) if (target, size) in fields else []
-            line.append(", ".join(way if steady(100 * record.select(method=way, **where)) else f"{way} (unsteady)"
-                                  for way in leaders) or "–")
+            if (target, size) not in fields:
+                line.append("–")
+                continue
+            line.append(", ".join(f"{way} (unsteady)" if way in unsteady(record, where) else way
+                                  for way in record.leaders(list(WAYS), **where)))
         rows.append([f"**{size}**", *line])
     return table(["labels per class", *targets], rows)
 
