@@ -18,7 +18,8 @@ from tlutils import data, results, train
 CPU = torch.device("cpu")
 # One preset of each experiment that needs no data from elsewhere. Chapter 8 asks its encoders thousands of captions,
 # which takes a CPU half a minute: tests/experiments/test_clip.py runs it.
-PRESETS = ("first_layer first_layer", "anb_glyphs", "preset batchnorm", "few_labels labels_per_class",
+PRESETS = ("first_layer first_layer", "preset striped_paper", "multi_task multi_task", "preset earlier_moment",
+           "anb_glyphs", "preset batchnorm", "few_labels labels_per_class",
            "few_parameters vit", "five_ways five_ways_top", "head_start changed_above", "preset cloze",
            "preset pretexts", "contrast pretexts", "reversal choice", "reversal reviews_controls", "shelf layers")
 

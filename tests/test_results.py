@@ -442,6 +442,15 @@ def test_an_expectation_says_what_it_checks_and_can_fail():
         results.Expected("a", "c", 3, where).holds(run)
 
 
+def test_an_expectation_may_compare_two_moments_of_one_method_and_need_no_place():
+    run = results.Run.of([results.row("a", 0, "accuracy", value, budget=n) for n, value in ((30, 0.5), (90, 0.6))])
+    line = results.Expected({"budget": 90}, {"budget": 30}, 5, {"method": "a"})
+    assert line.holds(run) and line.text == "a: 90 steps is ahead of 30 steps by over 5 points, in every seed"
+    rows = [results.row(how, 0, "accuracy", value) for how, value in (("a", 0.5), ("b", 0.4))]
+    assert results.Expected("a", "b", 0, {}).holds(results.Run.of(rows))
+    assert results.Expected("a", "b", 0, {}).text == "a is ahead of b, in every seed"
+
+
 def table_of_ways(values):
     """Return a run with a row for each of values (ways, seeds), in points."""
     return results.Run.of([results.row(f"way {k}", seed, "accuracy", 0.5 + value / 100, digits=None)

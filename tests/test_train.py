@@ -402,3 +402,19 @@ def test_feature_change_is_relative_and_ignores_the_head(net, pictures):
         doubled.head.weight.zero_()
     assert train.feature_change(net, net, pictures[0]) == 0
     assert train.feature_change(net, doubled, pictures[0]) == pytest.approx(1)
+
+
+def test_the_loss_of_several_tasks_is_the_mean_of_their_own_and_sees_no_other_column():
+    scores = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([[0, 2], [1, 0], [1, 1], [0, 0], [0, 2], [1, 1]])
+    loss = train.classify_each((2, 3))
+    by_hand = [-(row[a] - row[:2].exp().sum().log()) - (row[2 + b] - row[2:].exp().sum().log())
+               for row, (a, b) in zip(scores, y, strict=True)]
+    assert loss(nn.Identity(), (scores, y)).item() == pytest.approx(float(sum(by_hand)) / 12, rel=1e-5)
+    shifted = scores + torch.tensor([3.0, 3, -7, -7, -7])                # a constant in all columns of a task
+    torch.testing.assert_close(loss(nn.Identity(), (shifted, y)), loss(nn.Identity(), (scores, y)))
+    one = train.classify_each((5,))(nn.Identity(), (scores, y[:, :1]))
+    torch.testing.assert_close(one, train.classify(nn.Identity(), (scores, y[:, 0])))
+    for wrong in ((scores[:, :4], y), (scores, y[:, 0]), (scores, y[:, :1])):
+        with pytest.raises(ValueError, match="scores and y must be"):
+            loss(nn.Identity(), wrong)

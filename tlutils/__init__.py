@@ -13,7 +13,7 @@
     pretraining      the loop on two views that all pretraining without labels shares
     adapters         a few new parameters in a frozen network, exact at the start, folded in at the end
     figures          how a figure is shown: SVG, or a sharp picture
-    analysis         what a network consists of: first-layer filters and Gabor functions
+    analysis         what a network consists of: first-layer filters, Gabor functions, parts of patches
     probes           how good are frozen features: linear probe, nearest neighbours
     worlds           tasks, source networks and their targets, pools without labels, pairs of domains
     zoo              seventeen small checkpoints

@@ -105,12 +105,13 @@ class Expected:
     """What was expected of a run before it was made: one method ahead of another by more than so many points.
 
     Units: over in points (hundredths of a fraction), negative for "not behind by as much as that".
-    Convention: where holds the other keys of the rows, such as target="symbols"; every: in each seed, else in the mean.
-        The text is made of these, so that it cannot say anything else.
+    Convention: one and other name a method, or hold all keys in which the two differ, as for `Run.gap`; where holds the
+        other keys of the rows, such as target="symbols"; every: in each seed, else in the mean. The text is made of
+        these, so that it cannot say anything else.
     """
 
-    one: str
-    other: str
+    one: str | dict
+    other: str | dict
     over: float
     where: dict
     every: bool = True
@@ -119,13 +120,20 @@ class Expected:
     def text(self) -> str:
         """The expectation in words."""
         told = {"metric": "accuracy"} | self.where
-        place = ", ".join(f"{value} labels" if key == "labels_per_class" else str(value)
-                          for key, value in told.items() if key != "metric")
+        place = self._words({key: value for key, value in told.items() if key != "metric"})
         outside = " outside" if told["metric"] == "outside_accuracy" else ""
-        ahead = (f"is ahead of {self.other} by over {self.over:g} points" if self.over > 0 else
-                 f"is ahead of {self.other}" if self.over == 0 else
-                 f"is behind {self.other} by under {-self.over:g} points, if at all")
-        return f"{place}: {self.one} {ahead}{outside}, {'in every seed' if self.every else 'in the mean'}"
+        one, other = self._words(self.one), self._words(self.other)
+        ahead = (f"is ahead of {other} by over {self.over:g} points" if self.over > 0 else
+                 f"is ahead of {other}" if self.over == 0 else
+                 f"is behind {other} by under {-self.over:g} points, if at all")
+        return (f"{place}: " if place else "") + (
+            f"{one} {ahead}{outside}, {'in every seed' if self.every else 'in the mean'}")
+
+    @staticmethod
+    def _words(keys: str | dict) -> str:
+        units = {"labels_per_class": " labels", "budget": " steps"}
+        return keys if isinstance(keys, str) else ", ".join(
+            f"{value}{units.get(key, '')}" for key, value in keys.items())
 
     def holds(self, run: "Run") -> bool:
         """Return whether the rows of run bear it out."""

@@ -85,6 +85,29 @@ def classify(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return F.cross_entropy(scores, _labels(y, scores))
 
 
+def classify_each(n_classes: Sequence[int]) -> Callable:
+    """Return the loss of several tasks on the same images: the mean over tasks of the cross-entropy of each.
+
+    Equation: L = 1/T sum_t CE(f(x)[columns of t], y_t): one body with T heads that lie side by side in one layer.
+    Shapes: task t has n_classes[t] columns of model(x) (n, sum of n_classes), in that order; y (n, T) integers.
+    Errors: ValueError as for `classify`, or if model(x) has another number of columns.
+
+    >>> loss = classify_each((2, 3))
+    >>> round(loss(nn.Identity(), (torch.zeros(1, 5), torch.tensor([[1, 2]]))).item(), 4)     # (ln 2 + ln 3) / 2
+    0.8959
+    """
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = batch
+        _check_lengths(x, y)
+        scores = _rows(model, x)
+        if scores.shape[1:] != (sum(n_classes),) or y.shape[1:] != (len(n_classes),):
+            raise ValueError(f"scores and y must be (n, {sum(n_classes)}) and (n, {len(n_classes)}), got "
+                             f"{tuple(scores.shape)} and {tuple(y.shape)}")
+        parts = zip(scores.split(tuple(n_classes), 1), y.unbind(1), strict=True)
+        return torch.stack([F.cross_entropy(part, _labels(labels, part)) for part, labels in parts]).mean()
+    return loss
+
+
 def classify_in_eval_norms(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Return `classify` with every BatchNorm in eval mode: weights are fine-tuned, running statistics stay."""
     for module in model.modules():

@@ -582,15 +582,17 @@ def networks_of_torchvision(where):
 # ---- presets
 
 
-EXPERIMENTS = ("first_layer", "anb", "batchnorm", "few_labels", "five_ways", "photographs", "few_parameters",
-               "head_start", "cloze", "pretexts", "contrast", "clip", "reversal", "shelf", "photo_shelf")
+EXPERIMENTS = ("first_layer", "striped_paper", "multi_task", "earlier_moment", "anb", "batchnorm", "few_labels",
+               "five_ways", "photographs", "few_parameters", "head_start", "cloze", "pretexts", "contrast", "clip",
+               "reversal", "shelf", "photo_shelf")
 # The most of each field in a trial, quick and usual. What is not named here stays as recorded: widths, rates, methods.
 MOST = {"steps": (3, 20), "source_steps": (3, 20), "target_steps": (3, 20), "tune_steps": (3, 20),
         "tuned_steps": (3, 10), "head_steps": (3, 20), "seen": (8, 300), "batch_size": (16, 512),
         "views_per_step": (32, 1024), "queue": (64, 1024), "n_train": (120, 2000), "n_test": (60, 300),
         "n_source": (120, 2000), "n_target": (120, 2000), "n_held": (50, 200), "n_source_test": (40, 300),
         "n_pool": (240, 2000), "n_labelled": (10, 50), "n_probe": (10, 20), "n_classes": (5, 10), "n_other": (4, 10),
-        "n_source_classes": (5, 15), "long_scratch": (0, 2), "pool": (12, 100)}
+        "n_source_classes": (5, 15), "long_scratch": (0, 2), "pool": (12, 100), "n_patches": (100, 1000),
+        "tune_labels": (4, 20)}
 # Fields that list what is tried, and how many of them a quick trial keeps; a usual one keeps all. Those beside one
 # another (sizes and their steps) are cut alike.
 FIRST = {"targets": 1, "layers": 1, "tuned": 1, "probe_layers": 1, "batch_sizes": 1, "sources": 1, "checkpoints": 2,

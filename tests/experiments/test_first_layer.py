@@ -57,3 +57,15 @@ def test_filters_of_a_pretrained_file_keep_their_pictures(tmp_path, monkeypatch)
     parts = first_layer.EXPERIMENT.describe(config)["parts"]
     torch.save(state | {"features.0.bias": state["features.0.bias"] + 1}, folder / "some.pth")
     assert list(parts) == ["weights: some.pth"] and parts != first_layer.EXPERIMENT.describe(config)["parts"]
+
+
+def test_patches_are_coded_without_labels():
+    config = dataclasses.replace(TINY, n_patches=200)
+    rows = first_layer.run(config, seed=1)
+    results.check_rows(rows)
+    assert [(r["source"], r["method"]) for r in rows] == [
+        (s, m) for s in TINY.sources for coding in ("PCA", "ICA", "sparse coding")
+        for m in (coding, f"{coding}, scrambled")]
+    assert rows == first_layer.run(config, seed=1)
+    parts = first_layer.EXPERIMENT.describe(config)["parts"]
+    assert {name: part["n"] for name, part in parts.items()} == {"letters": 200, "texture": 200}

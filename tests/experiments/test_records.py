@@ -10,7 +10,8 @@ from tlutils.results import RESULTS
 
 RECORDS = {f"{path.parent.name[:2]} {path.stem}": path for path in sorted(RESULTS.glob("[0-9][0-9]_*/*.json"))}
 NAMES = {
-    "01": "first_layer first_layer_imagenet", "02": "anb_cifar100_halves anb_cifar100_kinds anb_glyphs",
+    "01": "first_layer first_layer_imagenet first_layer_unlabelled multi_task_above multi_task_rates striped_paper",
+    "02": "anb_cifar100_halves anb_cifar100_kinds anb_glyphs",
     "03": "ants_and_bees batchnorm five_heads five_lower five_outside five_ways five_ways_above five_ways_rates "
           "five_ways_top labels_per_class", "04": "cnn vit",
     "05": "changed changed_above changed_rates faster letters longer longer_smears rate_above rate_top rates smears "
@@ -20,7 +21,7 @@ NAMES = {
     "12": "layers models photo_layers photo_models times"}
 # Fields that came after some runs were recorded, with the value that those runs had without them.
 LATER = {"world": "glyphs", "widths": [16, 24, 32, 32, 48, 64], "pool": None, "augment": False, "paint": "colour",
-         "tune_views": False}
+         "tune_views": False, "n_patches": 0}
 # The same experiment told in other words today: a field, as it was recorded and as it stands.
 RETOLD = {("02 anb_glyphs", "tuned"): (True, [1, 2, 3, 4, 5, 6, 7]),
           ("08 counting", "methods"): (["CLIP", "two heads", "seen pairs", "128 classes"],
