@@ -10,7 +10,8 @@ from tlutils.results import RESULTS
 
 RECORDS = {f"{path.parent.name[:2]} {path.stem}": path for path in sorted(RESULTS.glob("[0-9][0-9]_*/*.json"))}
 NAMES = {
-    "01": "first_layer first_layer_imagenet first_layer_unlabelled multi_task_above multi_task_rates striped_paper",
+    "01": "earlier_moment first_layer first_layer_imagenet first_layer_unlabelled multi_task multi_task_above "
+          "multi_task_rates striped_paper",
     "02": "anb_cifar100_halves anb_cifar100_kinds anb_glyphs",
     "03": "ants_and_bees batchnorm five_heads five_lower five_outside five_ways five_ways_above five_ways_rates "
           "five_ways_top labels_per_class", "04": "cnn vit",
