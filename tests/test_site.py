@@ -216,7 +216,7 @@ def test_a_chapter_page_carries_badge_claims_and_folded_solutions(visit, name):
 # The blocks of code and printed text of a page, every fold open: what is cut, which lines go on below, how small.
 BLOCKS = """() => { document.querySelectorAll('article details').forEach(part => { part.open = true; });
     return [...document.querySelectorAll('article pre')].filter(pre => pre.checkVisibility()).map(pre => ({
-        kind: pre.closest('.cell_input') ? 'code' : pre.closest('.tag_nbval-check-output') ? 'claim' : 'other',
+        kind: pre.closest('.cell_input') ? 'code' : /^holds: /m.test(pre.textContent) ? 'claim' : 'other',
         text: pre.textContent, copied: pre.cloneNode(true).innerText, size: parseFloat(getComputedStyle(pre).fontSize),
         cut: pre.scrollWidth > pre.clientWidth, below: [...pre.querySelectorAll('.ln')].filter(line =>
             line.getBoundingClientRect().height > 1.5 * parseFloat(getComputedStyle(pre).lineHeight)).length})); }"""
@@ -467,7 +467,7 @@ def test_the_front_page_shows_what_the_book_is(visit):
     assert page.title() == "What Transfers? Transfer learning, by experiment"
     assert "transfer learning" in page.locator("meta[name=description]").get_attribute("content").lower()
     caption = page.locator(".living-figure > p").inner_text()
-    for way in ("probe 2", "probe 7", "fine-tune", "slow body", "scratch", "pixels"):
+    for way in ("probe", "probe 7", "fine-tune", "LP-FT", "adapters", "scratch", "nearest pixels"):
         assert way in caption, f"{way}: a bar of the figure that the page does not explain"
     page.get_by_text("Start chapter 1").click()
     page.wait_for_url(f"**/{WITH_EXPLORER[0]}")
